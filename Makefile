@@ -1,0 +1,41 @@
+# Every target is one line; the first call of any of them sets up .venv from the lock file.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.installed
+
+.PHONY: demo up down test check proto fmt lock clean
+
+demo: $(READY) ## Tell a short story on a stack of its own, then stop it.
+	$(BIN)/tender demo
+
+up: $(READY) ## Start the embedded stack (not for production).
+	$(BIN)/tender up
+
+down: $(READY) ## Stop the embedded stack.
+	$(BIN)/tender down
+
+test: $(READY) ## Run every test against real servers.
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(READY) ## Run every static check; `make check ARGS=mypy` runs one.
+	$(BIN)/python -m scripts.check $(ARGS)
+
+proto: $(READY) ## Regenerate tender/v1 from proto/.
+	$(BIN)/python -m scripts.stubs write
+
+fmt: $(READY) ## Format Python, protos and imports in place.
+	$(BIN)/ruff check --fix --select I . && $(BIN)/ruff format . && $(BIN)/buf format --write proto
+
+lock: $(READY) ## Resolve pyproject.toml into requirements.lock anew.
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+
+clean: ## Remove what the tools left behind; the stack's data and .venv stay.
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Tender needs Python 3.11 or newer: make PYTHON=/path/to/python3 ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@

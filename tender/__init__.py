@@ -1,0 +1,1 @@
+"""What callers of Tender import: the SDK and the generated contract."""

@@ -1,0 +1,139 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Method(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    METHOD_UNSPECIFIED: _ClassVar[Method]
+    METHOD_AUTHORIZE_PAYMENT: _ClassVar[Method]
+    METHOD_CAPTURE_PAYMENT: _ClassVar[Method]
+    METHOD_VOID_PAYMENT: _ClassVar[Method]
+    METHOD_REFUND_PAYMENT: _ClassVar[Method]
+    METHOD_REVERSE_PAYMENT: _ClassVar[Method]
+    METHOD_CREATE_ACCOUNT: _ClassVar[Method]
+    METHOD_FREEZE_ACCOUNT: _ClassVar[Method]
+    METHOD_UNFREEZE_ACCOUNT: _ClassVar[Method]
+    METHOD_CLOSE_ACCOUNT: _ClassVar[Method]
+    METHOD_CREATE_TRANSFER: _ClassVar[Method]
+    METHOD_CREATE_MERCHANT: _ClassVar[Method]
+    METHOD_UPDATE_MERCHANT: _ClassVar[Method]
+    METHOD_GET_PAYMENT: _ClassVar[Method]
+    METHOD_LIST_PAYMENTS: _ClassVar[Method]
+    METHOD_GET_ACCOUNT: _ClassVar[Method]
+    METHOD_LIST_ACCOUNTS: _ClassVar[Method]
+    METHOD_LIST_TRANSFERS: _ClassVar[Method]
+    METHOD_GET_BALANCE_AT: _ClassVar[Method]
+    METHOD_GET_MERCHANT: _ClassVar[Method]
+
+class RiskVerdict(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    RISK_VERDICT_UNSPECIFIED: _ClassVar[RiskVerdict]
+    RISK_VERDICT_ALLOW: _ClassVar[RiskVerdict]
+    RISK_VERDICT_DENY: _ClassVar[RiskVerdict]
+METHOD_UNSPECIFIED: Method
+METHOD_AUTHORIZE_PAYMENT: Method
+METHOD_CAPTURE_PAYMENT: Method
+METHOD_VOID_PAYMENT: Method
+METHOD_REFUND_PAYMENT: Method
+METHOD_REVERSE_PAYMENT: Method
+METHOD_CREATE_ACCOUNT: Method
+METHOD_FREEZE_ACCOUNT: Method
+METHOD_UNFREEZE_ACCOUNT: Method
+METHOD_CLOSE_ACCOUNT: Method
+METHOD_CREATE_TRANSFER: Method
+METHOD_CREATE_MERCHANT: Method
+METHOD_UPDATE_MERCHANT: Method
+METHOD_GET_PAYMENT: Method
+METHOD_LIST_PAYMENTS: Method
+METHOD_GET_ACCOUNT: Method
+METHOD_LIST_ACCOUNTS: Method
+METHOD_LIST_TRANSFERS: Method
+METHOD_GET_BALANCE_AT: Method
+METHOD_GET_MERCHANT: Method
+RISK_VERDICT_UNSPECIFIED: RiskVerdict
+RISK_VERDICT_ALLOW: RiskVerdict
+RISK_VERDICT_DENY: RiskVerdict
+
+class Principal(_message.Message):
+    __slots__ = ("tenant_id", "merchant_id", "operator")
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    MERCHANT_ID_FIELD_NUMBER: _ClassVar[int]
+    OPERATOR_FIELD_NUMBER: _ClassVar[int]
+    tenant_id: str
+    merchant_id: str
+    operator: bool
+    def __init__(self, tenant_id: _Optional[str] = ..., merchant_id: _Optional[str] = ..., operator: _Optional[bool] = ...) -> None: ...
+
+class Command(_message.Message):
+    __slots__ = ("correlation_id", "method", "request", "principal", "timeout_ms", "risk_verdict")
+    CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
+    RISK_VERDICT_FIELD_NUMBER: _ClassVar[int]
+    correlation_id: int
+    method: Method
+    request: bytes
+    principal: Principal
+    timeout_ms: int
+    risk_verdict: RiskVerdict
+    def __init__(self, correlation_id: _Optional[int] = ..., method: _Optional[_Union[Method, str]] = ..., request: _Optional[bytes] = ..., principal: _Optional[_Union[Principal, _Mapping]] = ..., timeout_ms: _Optional[int] = ..., risk_verdict: _Optional[_Union[RiskVerdict, str]] = ...) -> None: ...
+
+class FieldProblem(_message.Message):
+    __slots__ = ("field", "description")
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    field: str
+    description: str
+    def __init__(self, field: _Optional[str] = ..., description: _Optional[str] = ...) -> None: ...
+
+class Refusal(_message.Message):
+    __slots__ = ("reason", "message", "metadata", "field_problems", "retry_delay_ms")
+    class MetadataEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    METADATA_FIELD_NUMBER: _ClassVar[int]
+    FIELD_PROBLEMS_FIELD_NUMBER: _ClassVar[int]
+    RETRY_DELAY_MS_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    message: str
+    metadata: _containers.ScalarMap[str, str]
+    field_problems: _containers.RepeatedCompositeFieldContainer[FieldProblem]
+    retry_delay_ms: int
+    def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ..., field_problems: _Optional[_Iterable[_Union[FieldProblem, _Mapping]]] = ..., retry_delay_ms: _Optional[int] = ...) -> None: ...
+
+class Outcome(_message.Message):
+    __slots__ = ("correlation_id", "response", "refusal", "replayed")
+    CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_FIELD_NUMBER: _ClassVar[int]
+    REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    REPLAYED_FIELD_NUMBER: _ClassVar[int]
+    correlation_id: int
+    response: bytes
+    refusal: Refusal
+    replayed: bool
+    def __init__(self, correlation_id: _Optional[int] = ..., response: _Optional[bytes] = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ..., replayed: _Optional[bool] = ...) -> None: ...
+
+class ExecuteRequest(_message.Message):
+    __slots__ = ("commands",)
+    COMMANDS_FIELD_NUMBER: _ClassVar[int]
+    commands: _containers.RepeatedCompositeFieldContainer[Command]
+    def __init__(self, commands: _Optional[_Iterable[_Union[Command, _Mapping]]] = ...) -> None: ...
+
+class ExecuteResponse(_message.Message):
+    __slots__ = ("outcomes",)
+    OUTCOMES_FIELD_NUMBER: _ClassVar[int]
+    outcomes: _containers.RepeatedCompositeFieldContainer[Outcome]
+    def __init__(self, outcomes: _Optional[_Iterable[_Union[Outcome, _Mapping]]] = ...) -> None: ...

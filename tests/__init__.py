@@ -1,0 +1,1 @@
+"""Tests against the real servers; doubles only where they pass the same contract."""
