@@ -1,1 +1,92 @@
-"""What callers of Tender import: the SDK and the generated contract."""
+"""What callers of Tender import: the SDK and the generated contract.
+
+    async with tender.Client("127.0.0.1:50051", api_key) as client:
+        answer = await client.authorize_payment(
+            payer_account_id=payer, merchant_id=merchant, amount=tender.money("EUR", 1050)
+        )
+        print(answer.payment.state, answer.read_token)
+
+`SyncClient` has the same operations without `await`. Answers are the contract's response messages:
+the resource (`answer.payment`, `answer.refund`, `answer.account` ...) and its `read_token`.
+"""
+
+from tender.amounts import money
+from tender.calls import new_request_id
+from tender.client import Client, SyncClient
+from tender.endpoints import tls_credentials
+from tender.errors import (
+    AlreadyExists,
+    FieldViolation,
+    InvalidArgument,
+    NotFound,
+    OutcomeUnknown,
+    Overloaded,
+    PaymentStateRefused,
+    PermissionDenied,
+    PreconditionFailed,
+    Refused,
+    RequestIdReused,
+    TenderError,
+    Unauthenticated,
+    Unavailable,
+)
+from tender.retries import NO_RETRIES, RetryPolicy
+from tender.v1.account_pb2 import Account, Transfer
+from tender.v1.merchant_pb2 import (
+    FEE_REFUND_POLICY_KEEP,
+    FEE_REFUND_POLICY_RETURN,
+    FeeSchedule,
+    Merchant,
+    SettlementTerms,
+)
+from tender.v1.money_pb2 import Money
+from tender.v1.payment_pb2 import (
+    CAPTURE_METHOD_AUTOMATIC,
+    CAPTURE_METHOD_MANUAL,
+    CAPTURE_METHOD_MANUAL_MULTIPLE,
+    CaptureMethod,
+    DeclineReason,
+    Payment,
+    Refund,
+    ReversePaymentResponse,
+)
+
+__all__ = [
+    "CAPTURE_METHOD_AUTOMATIC",
+    "CAPTURE_METHOD_MANUAL",
+    "CAPTURE_METHOD_MANUAL_MULTIPLE",
+    "FEE_REFUND_POLICY_KEEP",
+    "FEE_REFUND_POLICY_RETURN",
+    "NO_RETRIES",
+    "Account",
+    "AlreadyExists",
+    "CaptureMethod",
+    "Client",
+    "DeclineReason",
+    "FeeSchedule",
+    "FieldViolation",
+    "InvalidArgument",
+    "Merchant",
+    "Money",
+    "NotFound",
+    "OutcomeUnknown",
+    "Overloaded",
+    "Payment",
+    "PaymentStateRefused",
+    "PermissionDenied",
+    "PreconditionFailed",
+    "Refund",
+    "Refused",
+    "RequestIdReused",
+    "RetryPolicy",
+    "ReversePaymentResponse",
+    "SettlementTerms",
+    "SyncClient",
+    "TenderError",
+    "Transfer",
+    "Unauthenticated",
+    "Unavailable",
+    "money",
+    "new_request_id",
+    "tls_credentials",
+]

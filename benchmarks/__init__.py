@@ -1,0 +1,1 @@
+"""Measures Tender against what the same Postgres can do by itself."""

@@ -1,0 +1,1 @@
+"""Everything about running Tender: wiring, the embedded stack, images and dashboards."""

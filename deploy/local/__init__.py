@@ -1,0 +1,1 @@
+"""The embedded stack: Postgres, Valkey, Kafka, processor and gateway as children on loopback."""

@@ -1,0 +1,1 @@
+"""The commands of the `tender` program, by noun, and what they share."""

@@ -1,0 +1,167 @@
+"""What the stack does inside a Postgres server: database, slots, logins, and probing it."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
+
+import asyncpg
+
+from deploy.local import supervisor
+
+Result = TypeVar("Result")
+
+NAME = "tender"
+CONNECT_SECONDS_MAX = 2.0
+STATEMENT_SECONDS_MAX = 30.0
+
+SLOT_STATUS = "SELECT wal_status FROM pg_replication_slots WHERE slot_name = $1"
+REPLAYED = "SELECT pg_last_wal_replay_lsn() >= $1::TEXT::PG_LSN"
+# A slot that is still held by its old walsender cannot be dropped, so that one goes first.
+END_WALSENDER = """
+SELECT pg_terminate_backend(active_pid, 5000)
+FROM pg_replication_slots
+WHERE slot_name = $1 AND active
+"""
+DROP_SLOT = """
+SELECT pg_drop_replication_slot(slot_name)
+FROM pg_replication_slots
+WHERE slot_name = $1
+"""
+CREATE_SLOT = "SELECT pg_create_physical_replication_slot($1, TRUE)"
+DROP_OTHER_SLOTS = """
+SELECT pg_drop_replication_slot(slot_name)
+FROM pg_replication_slots
+WHERE slot_name ~ '^replica[0-9]+$' AND NOT active AND slot_name <> ALL ($1::TEXT[])
+"""
+DATABASE_EXISTS = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)"
+ROLE_EXISTS = "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)"
+# pg_stat_statements keeps the text of what it counts, passwords included.
+TRACK_NO_UTILITY = "SET pg_stat_statements.track_utility = off"
+
+
+def url(user: str, password: str, where: str, *, name: str = NAME) -> str:
+    """The URL of a database at `host:port`; nothing on loopback speaks TLS."""
+    return f"postgresql://{user}:{password}@{where}/{name}?sslmode=disable"
+
+
+def socket_url(tcp_url: str, folder: str) -> str:
+    """The same database through the Unix socket in the folder."""
+    parts = urlsplit(tcp_url)
+    credentials = parts.netloc.rpartition("@")[0]
+    query = f"host={quote(folder, safe='/')}&port={parts.port}"
+    return urlunsplit(parts._replace(netloc=f"{credentials}@", query=query))
+
+
+def with_login(other_url: str, user: str, password: str) -> str:
+    """The same database with another login."""
+    parts = urlsplit(other_url)
+    where = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{where}"))
+
+
+def at(other_url: str, where: str) -> str:
+    """The same database and login on another server."""
+    parts = urlsplit(other_url)
+    credentials = parts.netloc.rpartition("@")[0]
+    return urlunsplit(parts._replace(netloc=f"{credentials}@{where}"))
+
+
+def where(of_url: str) -> str:
+    """What may be shown of a URL: its host and port."""
+    return urlsplit(of_url).netloc.rpartition("@")[2] or unquote(urlsplit(of_url).query)
+
+
+def probe(dsn: str) -> None:
+    """Raise NotReady unless the server lets us in."""
+    try:
+        run_async(_fetch_value(dsn, "SELECT 1"))
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise supervisor.NotReady(f"{type(error).__name__}: {error}") from error
+
+
+def position(dsn: str) -> str:
+    """How far the primary's journal of changes reaches now."""
+    return str(_ask(dsn, "SELECT pg_current_wal_lsn()::TEXT"))
+
+
+def probe_replayed(dsn: str, primary_position: str) -> None:
+    """Raise NotReady unless the replica shows everything up to the primary's position."""
+    probe(dsn)
+    replayed = _ask(dsn, REPLAYED, primary_position)
+    if not replayed:
+        raise supervisor.NotReady(f"{where(dsn)} has not replayed {primary_position} yet")
+
+
+def slot_status(dsn: str, name: str) -> str | None:
+    """Whether the primary keeps what that replica needs ("lost": no); None without a slot."""
+    status: str | None = _ask(dsn, SLOT_STATUS, name)
+    return status
+
+
+def renew_slot(dsn: str, name: str) -> None:
+    """Give a replica that starts from nothing a new slot."""
+    for statement in (END_WALSENDER, DROP_SLOT, CREATE_SLOT):
+        _ask(dsn, statement, name)
+
+
+def _ask(dsn: str, query: str, *arguments: object) -> Any:
+    try:
+        return run_async(_fetch_value(dsn, query, *arguments))
+    except (OSError, asyncpg.PostgresError) as error:
+        raise supervisor.NotReady(f"{where(dsn)}: {error}") from error
+
+
+@contextlib.asynccontextmanager
+async def _connected(dsn: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
+    connection = await asyncpg.connect(
+        dsn, timeout=CONNECT_SECONDS_MAX, command_timeout=STATEMENT_SECONDS_MAX
+    )
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def _fetch_value(dsn: str, query: str, *arguments: object) -> Any:
+    async with _connected(dsn) as connection:
+        return await connection.fetchval(query, *arguments)
+
+
+async def prepare_server(
+    maintenance_url: str, owner_url: str, replication: tuple[str, str], replicas: Sequence[str]
+) -> None:
+    """Make what an embedded primary needs beside the schema, and drop forgotten replicas' slots."""
+    async with _connected(maintenance_url) as connection:
+        if not await connection.fetchval(DATABASE_EXISTS, NAME):
+            await connection.execute(f"CREATE DATABASE {NAME}")
+        login, password = replication
+        await _ensure_login(connection, login, password, "REPLICATION")
+        await connection.execute(DROP_OTHER_SLOTS, list(replicas))
+    async with _connected(owner_url) as connection:
+        await connection.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
+
+
+async def prepare_logins(owner_url: str, logins: Sequence[tuple[str, str, str]]) -> None:
+    """Give the servers their logins: (login, password, group role)."""
+    async with _connected(owner_url) as connection:
+        for login, password, group in logins:
+            await _ensure_login(connection, login, password)
+            await connection.execute(f"GRANT {group} TO {login}")
+
+
+async def _ensure_login(
+    connection: "asyncpg.Connection[asyncpg.Record]", login: str, password: str, option: str = ""
+) -> None:
+    await connection.execute(TRACK_NO_UTILITY)
+    verb = "ALTER" if await connection.fetchval(ROLE_EXISTS, login) else "CREATE"
+    # Names are constants and passwords are hexadecimal: nothing here needs quoting.
+    await connection.execute(f"{verb} ROLE {login} LOGIN {option} PASSWORD '{password}'")
+
+
+def run_async(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run a coroutine to its end, also below a caller whose thread has an event loop already."""
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        return thread.submit(asyncio.run, work).result()

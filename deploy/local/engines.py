@@ -1,0 +1,146 @@
+"""Starts what Tender stands on, embedded or given, and knows where each of it is reached."""
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from deploy.local import database, folder, kafka, ports, postgres, servers, supervisor, valkey
+from deploy.local.options import StackOptions
+
+EXTERNAL_SECONDS_MAX = 10.0
+CATCH_UP_SECONDS_MAX = 30.0
+
+# Login roles of the servers and the group role that the migrations grant rights to.
+PROCESSOR_LOGIN, PROCESSOR_GROUP = "tender_processor", "tender_lane"
+QUERY_LOGIN, QUERY_GROUP = "tender_query", "tender_reader"
+
+
+@dataclass(frozen=True)
+class Engines:
+    """Postgres with its replicas, Valkey and Kafka of one stack."""
+
+    options: StackOptions
+    data: folder.Folder
+    port: Mapping[str, int]
+    children: supervisor.Supervisor
+
+    def start(self) -> folder.Endpoints:
+        """Start them; Postgres answers on return, the others come up meanwhile."""
+        primary = self._add_primary() if self.options.postgres_url is None else None
+        redis_url = self._add_valkey() if self.options.redis_url is None else self.options.redis_url
+        bootstrap = self.options.kafka_bootstrap or self._add_kafka()
+        self._await_given()
+        if primary is not None:
+            self._prepare_primary(primary)
+            self._add_replicas(primary)
+        owner_url = self.options.postgres_url if primary is None else primary.owner_url
+        assert owner_url is not None
+        return self._endpoints(owner_url, redis_url, bootstrap, primary)
+
+    def _await_given(self) -> None:
+        """Wait for those that are not ours, so that a wrong address is noticed here."""
+        given = (
+            ("postgres", database.probe, self.options.postgres_url),
+            ("valkey", valkey.probe, self.options.redis_url),
+            ("kafka", kafka.probe, self.options.kafka_bootstrap),
+        )
+        for name, probe, address in given:
+            if address is not None:
+                _await(f"the given {name}", functools.partial(probe, address), EXTERNAL_SECONDS_MAX)
+
+    def _add_valkey(self) -> str:
+        port, password = self.port["valkey"], self.data.secret("valkey_password")
+        self.children.add(
+            valkey.service(
+                self.data.root / "valkey",
+                port,
+                password,
+                self.data.log("valkey"),
+                valkey.embedded_program(),
+            )
+        )
+        return valkey.url(port, password)
+
+    def _add_kafka(self) -> str:
+        port = self.port["kafka"]
+        self.children.add(kafka.service(port, servers.environment(), self.data.log("kafka")))
+        return f"{ports.LOOPBACK}:{port}"
+
+    def _add_primary(self) -> postgres.Server:
+        postgres.make_socket_folder(postgres.socket_folder(self.data.root))
+        primary = self._postgres_server("postgres", None)
+        self.children.add(primary.service())
+        return primary
+
+    def _prepare_primary(self, primary: postgres.Server) -> None:
+        self.children.await_ready(primary.name)
+        database.run_async(
+            database.prepare_server(
+                primary.maintenance_url,
+                primary.owner_url,
+                (postgres.REPLICATION, primary.replication_password),
+                self.options.replica_names(),
+            )
+        )
+
+    def _add_replicas(self, primary: postgres.Server) -> None:
+        for name in self.options.replica_names():
+            self.children.add(self._postgres_server(name, primary).service())
+
+    def await_replicas(self, endpoints: folder.Endpoints) -> None:
+        """Wait until the replicas show what the primary holds now: its logins and its schema."""
+        for name, dsn in zip(self.options.replica_names(), endpoints.replica_urls, strict=True):
+            self.children.await_ready(name)
+            owner_url = database.at(endpoints.owner_url, database.where(dsn))
+            caught_up = functools.partial(
+                database.probe_replayed, owner_url, database.position(endpoints.owner_url)
+            )
+            _await(name, caught_up, CATCH_UP_SECONDS_MAX)
+
+    def _postgres_server(self, name: str, follows: postgres.Server | None) -> postgres.Server:
+        return postgres.Server(
+            name=name,
+            data=self.data.root / name,
+            port=self.port[name],
+            log=self.data.log(name),
+            programs=self.options.postgres_programs or postgres.embedded_programs(),
+            socket_folder=postgres.socket_folder(self.data.root),
+            owner_password=self.data.secret("owner_password"),
+            replication_password=self.data.secret("replication_password"),
+            settings=self.options.postgres_settings,
+            follows=follows,
+        )
+
+    def _endpoints(
+        self, owner_url: str, redis_url: str, bootstrap: str, primary: postgres.Server | None
+    ) -> folder.Endpoints:
+        address = {name: f"{ports.LOOPBACK}:{port}" for name, port in self.port.items()}
+        query_url = self._login_url(owner_url, QUERY_LOGIN, "query_password")
+        replicas = [address[name] for name in self.options.replica_names()]
+        return folder.Endpoints(
+            gateway=address["gateway"],
+            processor=address["processor"],
+            gateway_metrics=address["gateway_metrics"],
+            processor_metrics=address["processor_metrics"],
+            owner_url=owner_url,
+            processor_url=self._login_url(owner_url, PROCESSOR_LOGIN, "processor_password"),
+            query_url=query_url,
+            replica_urls=tuple(database.at(query_url, where) for where in replicas),
+            redis_url=redis_url,
+            kafka_bootstrap=bootstrap,
+            internal_token_file=self.data.secret_file("internal_token"),
+            api_key_pepper_file=self.data.secret_file("api_key_pepper"),
+            api_key_file=self.data.secrets / "dev_api_key",
+            postgres_socket_folder=None if primary is None else primary.socket_folder,
+            postgres_programs=None if primary is None else primary.programs,
+        )
+
+    def _login_url(self, owner_url: str, login: str, secret: str) -> str:
+        return database.with_login(owner_url, login, self.data.secret(secret))
+
+
+def _await(name: str, probe: Callable[[], None], seconds_max: float) -> None:
+    try:
+        supervisor.await_probe(probe, seconds_max)
+    except supervisor.NotReady as reason:
+        raise supervisor.StartFailed(f"{name} does not answer: {reason}") from reason

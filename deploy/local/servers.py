@@ -1,0 +1,90 @@
+"""Tender's own two servers as children: what they are told, and when they are ready."""
+
+import functools
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+import deploy
+from deploy.local import folder, ports, supervisor
+
+START_SECONDS_MAX = 20.0
+STOP_SECONDS_MAX = 20.0  # Longer than the servers give themselves to drain.
+CHECK_SECONDS_MAX = 1.0
+
+
+def environment() -> dict[str, str]:
+    """Our environment, in which the children find the same packages as we do."""
+    here = str(Path(deploy.__file__).parent.parent)
+    path = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
+    return dict(os.environ) | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+
+
+def processor_environment(
+    endpoints: folder.Endpoints, database_url: str, query_url: str, region: str, shard: str
+) -> dict[str, str]:
+    return {
+        "TENDER_DATABASE_URL": database_url,
+        "TENDER_QUERY_DATABASE_URL": query_url,
+        "TENDER_REPLICA_DATABASE_URLS": ",".join(endpoints.replica_urls),
+        "TENDER_REDIS_URL": endpoints.redis_url,
+        "TENDER_KAFKA_BOOTSTRAP": endpoints.kafka_bootstrap,
+        "TENDER_PROCESSOR_LISTEN": endpoints.processor,
+        "TENDER_METRICS_LISTEN": endpoints.processor_metrics,
+        "TENDER_INTERNAL_TOKEN_FILE": str(endpoints.internal_token_file),
+        "TENDER_REGION": region,
+        "TENDER_SHARD": shard,
+    }
+
+
+def gateway_environment(
+    endpoints: folder.Endpoints, region: str, *, reflection: bool
+) -> dict[str, str]:
+    return {
+        "TENDER_GATEWAY_LISTEN": endpoints.gateway,
+        "TENDER_PROCESSOR_TARGET": endpoints.processor,
+        "TENDER_METRICS_LISTEN": endpoints.gateway_metrics,
+        "TENDER_INTERNAL_TOKEN_FILE": str(endpoints.internal_token_file),
+        "TENDER_API_KEY_PEPPER_FILE": str(endpoints.api_key_pepper_file),
+        "TENDER_REDIS_URL": endpoints.redis_url,
+        "TENDER_REGION": region,
+        "TENDER_REFLECTION": "1" if reflection else "0",
+    }
+
+
+def service(
+    name: str, module: str, target: str, env: Mapping[str, str], log: Path
+) -> supervisor.Service:
+    """A server that is ready when its health service says so."""
+    return supervisor.Service(
+        name=name,
+        where=target,
+        argv=(sys.executable, "-m", module),
+        env=env,
+        log=log,
+        probe=functools.partial(probe, target),
+        start_seconds_max=START_SECONDS_MAX,
+        stop_seconds_max=STOP_SECONDS_MAX,
+    )
+
+
+def probe(target: str) -> None:
+    """Raise NotReady unless grpc.health.v1 answers SERVING."""
+    try:
+        ports.connect(target)
+    except OSError as error:
+        raise supervisor.NotReady(str(error)) from error
+    with grpc.insecure_channel(target) as channel:
+        try:
+            answer = health_pb2_grpc.HealthStub(channel).Check(
+                health_pb2.HealthCheckRequest(), timeout=CHECK_SECONDS_MAX
+            )
+        except grpc.RpcError as error:
+            raise supervisor.NotReady(f"{error.code().name}: {error.details()}") from error
+    if answer.status != health_pb2.HealthCheckResponse.SERVING:
+        status = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
+        raise supervisor.NotReady(f"health is {status}")

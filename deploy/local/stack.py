@@ -1,0 +1,244 @@
+"""The whole of Tender on one machine: puts folder, ports, engines and servers together."""
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+from typing import Self
+
+from deploy.local import database, engines, folder, ports, postgres, processes, servers, supervisor
+from deploy.local.options import StackOptions
+from storage import migrate
+
+__all__ = ["Stack", "StackOptions"]
+
+ORPHAN_SECONDS_MAX = 10.0
+
+
+def silent(_event: str) -> None:
+    """Tell nobody."""
+
+
+class Stack:
+    """A running stack. `start` and `stop` it, or use it as a context manager."""
+
+    def __init__(self, options: StackOptions, on_event: Callable[[str], None] = silent) -> None:
+        self.options = options
+        self._on_event = on_event
+        self._folder = folder.Folder(options.data_dir.resolve())
+        self._lock = folder.Lock(self._folder)
+        self._supervisor = self._new_supervisor()
+        self._ports: dict[str, int] = {}
+        self._started_at: datetime | None = None
+        self._endpoints: folder.Endpoints | None = None
+
+    @property
+    def endpoints(self) -> folder.Endpoints:
+        assert self._endpoints is not None, "the stack was not started"
+        return self._endpoints
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    # Life
+
+    def start(self) -> None:
+        """Bring everything up; what came up is taken down again when something does not.
+
+        Raises FolderBusy, PortTaken or StartFailed with a message for people.
+        """
+        self._folder.create()
+        self._lock.acquire()
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _new_supervisor(self) -> supervisor.Supervisor:
+        return supervisor.Supervisor(self._on_event, self._write_state)
+
+    def _start(self) -> None:
+        self._supervisor = self._new_supervisor()
+        self._end_orphans()
+        self._started_at = folder.now()
+        self._ports = ports.choose(self.options.port_names(), self.options.ports)
+        below = engines.Engines(self.options, self._folder, self._ports, self._supervisor)
+        self._endpoints = below.start()
+        self._folder.write_endpoints(self.endpoints)
+        if self.options.migrations is not None:
+            self._prepare_database(self.options.migrations)
+        below.await_replicas(self._endpoints)
+        if self.options.with_servers:
+            self._start_servers()
+        for name in self._supervisor.names():
+            self._supervisor.await_ready(name)
+
+    def stop(self) -> None:
+        """Stop everything in reverse order; safe to call twice."""
+        self._supervisor.stop_all()
+        postgres.drop_socket_folder(self._folder.root)
+        self._folder.state.unlink(missing_ok=True)
+        self._lock.release()
+
+    def _end_orphans(self) -> None:
+        """End what a killed stack left behind here; Postgres does so itself in `prepare`."""
+        state = folder.read_state(self._folder.root)
+        if state is not None:
+            others = [
+                child
+                for name, child in state.children.items()
+                if not name.startswith(("postgres", "replica"))
+            ]
+            processes.end(others, signal.SIGTERM, ORPHAN_SECONDS_MAX)
+
+    # Schema and servers
+
+    def _prepare_database(self, migrations: Path) -> None:
+        """Schema first, since it brings the group roles; then logins; then a key to call with."""
+        endpoints = self.endpoints
+        applied = database.run_async(migrate.migrate(endpoints.owner_url, migrations))
+        self._on_event(f"schema up to date ({len(applied)} migrations applied)")
+        logins = [
+            (
+                engines.PROCESSOR_LOGIN,
+                self._folder.secret("processor_password"),
+                engines.PROCESSOR_GROUP,
+            ),
+            (engines.QUERY_LOGIN, self._folder.secret("query_password"), engines.QUERY_GROUP),
+        ]
+        database.run_async(database.prepare_logins(endpoints.owner_url, logins))
+        if self.options.tenant is not None:
+            from deploy.local import devkey
+
+            devkey.ensure(endpoints.owner_url, self._folder.secrets, self.options.tenant)
+
+    def _start_servers(self) -> None:
+        endpoints, options = self.endpoints, self.options
+        processor_env = servers.processor_environment(
+            endpoints,
+            self._near(endpoints.processor_url),
+            self._near(endpoints.query_url),
+            options.region,
+            options.shard,
+        )
+        gateway_env = servers.gateway_environment(
+            endpoints, options.region, reflection=options.reflection
+        )
+        self._add_server(
+            "processor",
+            options.processor_module,
+            endpoints.processor,
+            processor_env | dict(options.processor_env),
+        )
+        self._add_server(
+            "gateway",
+            options.gateway_module,
+            endpoints.gateway,
+            gateway_env | dict(options.gateway_env),
+        )
+
+    def _add_server(self, name: str, module: str, target: str, env: dict[str, str]) -> None:
+        environment = servers.environment() | env
+        log = self._folder.log(name)
+        self._supervisor.add(servers.service(name, module, target, environment, log))
+
+    def _near(self, tcp_url: str) -> str:
+        """The embedded primary is reached through its Unix socket, which costs less than TCP."""
+        socket_folder = self.endpoints.postgres_socket_folder
+        return (
+            tcp_url if socket_folder is None else database.socket_url(tcp_url, str(socket_folder))
+        )
+
+    # Children
+
+    def names(self) -> list[str]:
+        """The children in the order in which they started."""
+        return self._supervisor.names()
+
+    def child(self, name: str) -> processes.Child:
+        return self._supervisor.child(name)
+
+    def alive(self) -> dict[str, bool]:
+        """Which children run now."""
+        return {name: self._supervisor.is_alive(name) for name in self._supervisor.names()}
+
+    def log(self, name: str) -> Path:
+        return self._folder.log(name)
+
+    def start_one(self, name: str) -> None:
+        """Start a child unless it runs, and wait until it answers."""
+        self._supervisor.start(name)
+
+    def stop_one(self, name: str) -> None:
+        """Stop a child in order; it stays down until `start_one`."""
+        self._supervisor.stop(name)
+
+    def restart(self, name: str) -> None:
+        self._supervisor.restart(name)
+
+    def kill(
+        self, name: str, number: signal.Signals = signal.SIGKILL, *, stay_down: bool = False
+    ) -> None:
+        """Signal a child as an accident would; SIGKILL and SIGSTOP reach every process of it."""
+        self._supervisor.kill(name, number, stay_down=stay_down)
+
+    # Watching
+
+    def supervise(self) -> None:
+        """One look at every child: call it a few times a second, or let `wait` do so."""
+        self._supervisor.supervise()
+
+    def supervise_in_background(self) -> None:
+        self._supervisor.supervise_in_background()
+
+    def wait(self) -> signal.Signals:
+        """Supervise until SIGINT or SIGTERM arrives and return it; for the main thread."""
+        with _signals(signal.SIGINT, signal.SIGTERM) as (arrived, received):
+            while not arrived.wait(supervisor.SUPERVISE_PAUSE_SECONDS):
+                self.supervise()
+            return received[0]
+
+    def _write_state(self, children: Mapping[str, processes.Identity]) -> None:
+        assert self._started_at is not None
+        [myself] = processes.identify([os.getpid()])
+        self._folder.write_state(
+            folder.State(
+                supervisor=myself,
+                children=dict(children),
+                ports=self._ports,
+                region=self.options.region,
+                shard=self.options.shard,
+                started_at=self._started_at,
+                endpoints_file=self._folder.endpoints,
+                api_key_file=self._folder.secrets / "dev_api_key",
+            )
+        )
+
+
+@contextlib.contextmanager
+def _signals(
+    *numbers: signal.Signals,
+) -> Iterator[tuple[threading.Event, list[signal.Signals]]]:
+    """Catch the signals meanwhile: an event that one arrived, and which."""
+    arrived = threading.Event()
+    received: list[signal.Signals] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        received.append(signal.Signals(number))
+        arrived.set()
+
+    before = {number: signal.signal(number, note) for number in numbers}
+    try:
+        yield arrived, received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,1 @@
+"""One wiring file per process: settings in, parts put together, serve."""

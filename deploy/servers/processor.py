@@ -1,0 +1,105 @@
+"""The processor process: `python -m deploy.servers.processor [--check]`."""
+
+import argparse
+import asyncio
+import json
+import secrets
+import sys
+from typing import Final
+
+from kit import internal_auth, logs, metrics, serving, settings
+from processor.lane import Lane, Limits
+from processor.queries import QueryServicer
+from processor.servicer import LaneServicer
+from storage.postgres.lane_store import PostgresLaneStore
+from storage.postgres.queries import PostgresQueries
+from tender.v1 import lane_pb2_grpc, query_pb2_grpc
+
+_RPCS_MAX: Final = 1_000
+"""Streams and reads at a time; gateways are few and each read is short."""
+
+_DRAIN_SECONDS: Final = 5.0
+"""For commands that wait for a batch when the processor is told to stop."""
+
+_STREAM_BYTES_MAX: Final = 16 << 20
+"""A message of the internal stream carries up to 1,000 commands of at most 64 KiB each; gateways
+send far less, and the queue's own bound in bytes stands behind this."""
+
+_log = logs.logger()
+
+
+async def serve(
+    processor: settings.ProcessorSettings, stop: asyncio.Future[str] | None = None
+) -> None:
+    """Own the lane and serve until told to stop, by `stop` or by a signal."""
+    lane_url = processor.database_url.get_secret_value()
+    lane = Lane(
+        PostgresLaneStore(lane_url, processor.shard),
+        region=processor.region,
+        shard=processor.shard,
+        # A restarted process is another owner, whatever its pid.
+        owner=f"{processor.lane_owner}:{secrets.token_hex(4)}",
+        limits=Limits(
+            queue_commands_max=processor.queue_commands_max,
+            batch_commands_max=processor.batch_commands_max,
+            request_key_retention_seconds=processor.request_key_retention_days * 24 * 3600,
+            housekeeping_seconds=processor.sweep_interval_seconds,
+        ),
+    )
+    queries = PostgresQueries(
+        processor.query_database_url.get_secret_value() or lane_url, processor.shard
+    )
+    health = serving.Health()
+    server = serving.create_server(
+        [internal_auth.InternalGuard(processor.internal_token())],
+        rpcs_max=_RPCS_MAX,
+        receive_bytes_max=_STREAM_BYTES_MAX,
+    )
+    lane_pb2_grpc.add_LaneServiceServicer_to_server(LaneServicer(lane), server)
+    query_pb2_grpc.add_QueryServiceServicer_to_server(QueryServicer(queries), server)
+    health.add_to(server)
+    port = serving.bind(server, processor.processor_listen)
+    metrics_server = metrics.serve(processor.metrics_listen, lambda: health.is_serving)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(lane.run())
+        await server.start()
+        health.set_serving(True)
+        _log.info(
+            "processor_started",
+            listen=processor.processor_listen,
+            port=port,
+            metrics_port=metrics_server.port,
+            shard=processor.shard,
+        )
+        _log.info("processor_stopping", why=await (stop or serving.wait_for_stop_signal()))
+        health.set_serving(False)
+        await lane.stop(_DRAIN_SECONDS)
+        await server.stop(_DRAIN_SECONDS / 5)
+    await queries.close()
+    metrics_server.close()
+    _log.info("processor_stopped")
+
+
+def main() -> None:
+    """Run the processor."""
+    parser = argparse.ArgumentParser(prog="python -m deploy.servers.processor", description=__doc__)
+    parser.add_argument(
+        "--check", action="store_true", help="print the effective settings and exit"
+    )
+    arguments = parser.parse_args()
+    try:
+        processor = settings.ProcessorSettings.load()
+    except settings.BadSettings as bad:
+        sys.exit(str(bad))
+    if arguments.check:
+        sys.stdout.write(json.dumps(processor.effective(), indent=2) + "\n")
+        return
+    logs.configure(processor.log_level, server="processor")
+    try:
+        serving.run(serve(processor))
+    except settings.BadSettings as bad:
+        sys.exit(str(bad))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The edge: authenticates, validates and passes on; it decides nothing about money."""

@@ -1,0 +1,286 @@
+"""Carries commands to the lane over one stream, and their outcomes back.
+
+A command belongs to this client and not to the RPC that brought it: an RPC that is cancelled stops
+waiting, and that is all. After a broken stream every unanswered command is sent again; the
+request_id inside makes that safe.
+"""
+
+import asyncio
+import contextlib
+import random
+from typing import Final
+
+import grpc
+
+from gateway import errors
+from gateway.errors import Refused
+from kit import internal_auth, logs, metrics, serving
+from tender.v1 import lane_pb2
+
+_EXECUTE: Final = "/tender.v1.LaneService/Execute"
+BATCH_COMMANDS_MAX: Final = 1_000  # The contract's limit.
+BATCH_BYTES_MAX: Final = 768 * 1024  # Below the processor's receive limit of 1 MiB with any rest.
+_COMMAND_OVERHEAD_BYTES: Final = 640  # Longest tenant and merchant ids, numbers and tags.
+RECEIVE_BYTES_MAX: Final = 16 * 1024 * 1024  # 300 outcomes of 50 KiB.
+ABSENCE_SECONDS_MAX: Final = 5.0  # A restart takes less; past it, new commands fail at once.
+_BACKOFF_SECONDS_MIN: Final = 0.05
+_BACKOFF_SECONDS_MAX: Final = 1.0
+_STABLE_SECONDS: Final = 1.0
+_CONNECT_SECONDS_MAX: Final = 5.0
+_SWEEP_SECONDS: Final = 0.05  # A client with a shorter deadline is told by its own gRPC.
+
+_log = logs.logger()
+Stream = grpc.aio.StreamStreamCall[lane_pb2.ExecuteRequest, lane_pb2.ExecuteResponse]
+Execute = grpc.aio.StreamStreamMultiCallable[lane_pb2.ExecuteRequest, lane_pb2.ExecuteResponse]
+
+
+class StreamEnded(Exception):
+    """The processor closed the stream; it stops, or lost the lane."""
+
+
+# What a stream may end with; anything else is a fault of ours and ends the process.
+_BROKEN: Final = (grpc.aio.AioRpcError, asyncio.InvalidStateError, StreamEnded, TimeoutError)
+
+
+class _Call:
+    """A command on its way."""
+
+    __slots__ = ("deadline", "method", "outcome", "principal", "request", "times_sent")
+
+    def __init__(
+        self,
+        method: int,
+        request: bytes,
+        principal: lane_pb2.Principal,
+        deadline: float,
+        outcome: asyncio.Future[lane_pb2.Outcome],
+    ) -> None:
+        self.method = method
+        self.request = request
+        self.principal = principal
+        self.deadline = deadline
+        self.outcome = outcome
+        self.times_sent = 0
+
+
+class LaneClient:
+    """The gateway's end of LaneService.Execute; `run` keeps it going until `close`."""
+
+    def __init__(self, channel: grpc.aio.Channel, token: str, *, in_flight_max: int) -> None:
+        self._execute: Execute = channel.stream_stream(
+            _EXECUTE,
+            request_serializer=lane_pb2.ExecuteRequest.SerializeToString,
+            response_deserializer=lane_pb2.ExecuteResponse.FromString,
+        )
+        self._metadata = internal_auth.metadata(token)
+        self._in_flight_max = in_flight_max
+        self._loop = asyncio.get_running_loop()
+        # In order of arrival, which is the order in which they are sent again.
+        self._calls: dict[int, _Call] = {}
+        self._unsent: list[int] = []
+        self._wake = asyncio.Event()
+        self._is_idle = asyncio.Event()
+        self._is_idle.set()
+        self._last_correlation_id = 0
+        self._is_closing = False
+        self._is_connected = False
+        self._has_answered = False
+        self._connected_at = self._absent_since = self._loop.time()
+        self._last_failure = ""
+        metrics.GATEWAY_IN_FLIGHT.set_function(lambda: len(self._calls))
+        metrics.GATEWAY_LANE_CONNECTED.set_function(lambda: self._is_connected)
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._calls)
+
+    @property
+    def is_connected(self) -> bool:
+        return self._is_connected
+
+    def submit(
+        self, method: int, request: bytes, principal: lane_pb2.Principal, timeout_seconds: float
+    ) -> asyncio.Future[lane_pb2.Outcome]:
+        """Send a command with whatever else arrives in this turn of the loop.
+
+        The future brings the outcome, or Refused. Cancelling it changes nothing but who listens.
+        """
+        now = self._loop.time()
+        if self._is_closing:
+            raise Refused("SHUTTING_DOWN")
+        if len(self._calls) >= self._in_flight_max:
+            raise Refused("GATEWAY_BUSY")
+        if not self._is_connected and now - self._absent_since > ABSENCE_SECONDS_MAX:
+            raise Refused("SHARD_UNAVAILABLE")
+        outcome: asyncio.Future[lane_pb2.Outcome] = self._loop.create_future()
+        # Never used twice, so that no outcome can reach another's call.
+        self._last_correlation_id += 1
+        correlation_id = self._last_correlation_id
+        self._calls[correlation_id] = _Call(
+            method, request, principal, now + timeout_seconds, outcome
+        )
+        self._unsent.append(correlation_id)
+        self._wake.set()
+        return outcome
+
+    async def run(self) -> None:
+        """Keep a stream open and watch deadlines until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._sweep_regularly())
+            group.create_task(self._reconnect_for_ever())
+
+    async def drain(self, timeout_seconds: float) -> None:
+        """Take no more commands and wait until those in flight are answered."""
+        self._is_closing = True
+        if self._calls:
+            self._is_idle.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._is_idle.wait(), timeout_seconds)
+        for correlation_id in tuple(self._calls):
+            self._give_up(correlation_id)
+
+    async def _reconnect_for_ever(self) -> None:
+        backoff = _BACKOFF_SECONDS_MIN
+        while True:
+            try:
+                await self._use_one_stream()
+            except* _BROKEN as broken:
+                if self._was_of_use():
+                    backoff = _BACKOFF_SECONDS_MIN
+                    self._absent_since = self._loop.time()
+                    self._last_failure = ""
+                self._note_disconnected(broken)
+            # Full jitter: gateways that lost the same processor do not come back in step.
+            await asyncio.sleep(random.uniform(_BACKOFF_SECONDS_MIN / 2, backoff))
+            backoff = min(backoff * 2, _BACKOFF_SECONDS_MAX)
+
+    async def _use_one_stream(self) -> None:
+        stream = self._execute(metadata=self._metadata)
+        try:
+            async with asyncio.timeout(_CONNECT_SECONDS_MAX):
+                await stream.wait_for_connection()
+            self._note_connected()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._write(stream))
+                group.create_task(self._read(stream))
+        finally:
+            stream.cancel()
+
+    def _was_of_use(self) -> bool:
+        """Tell a stream that worked from one that a processor without its lane ends at once."""
+        lasted = self._is_connected and self._loop.time() - self._connected_at > _STABLE_SECONDS
+        return self._has_answered or lasted
+
+    def _note_connected(self) -> None:
+        self._is_connected = True
+        self._connected_at = self._loop.time()
+        # What a broken stream left unanswered goes first, for it arrived first.
+        self._unsent = list(self._calls)
+        resent = sum(1 for call in self._calls.values() if call.times_sent)
+        metrics.GATEWAY_LANE_RESENT.inc(resent)
+        self._wake.set()
+        _log.info("lane_connected", commands_resent=resent)
+
+    def _note_disconnected(self, broken: ExceptionGroup[Exception]) -> None:
+        self._is_connected = self._has_answered = False
+        failure = " ".join(sorted({_failure_name(error) for error in broken.exceptions}))
+        if failure != self._last_failure:
+            self._last_failure = failure
+            _log.warning("lane_disconnected", failure=failure, in_flight=len(self._calls))
+
+    async def _write(self, stream: Stream) -> None:
+        """Send what has gathered while the last message was being written; never linger."""
+        while True:
+            await self._wake.wait()
+            batch = self._next_batch()
+            if batch.commands:
+                await stream.write(batch)
+
+    def _next_batch(self) -> lane_pb2.ExecuteRequest:
+        now = self._loop.time()
+        batch = lane_pb2.ExecuteRequest()
+        add = batch.commands.add
+        size = taken = 0
+        for correlation_id in self._unsent:
+            call = self._calls.get(correlation_id)
+            if call is not None and call.deadline > now:
+                size += len(call.request) + _COMMAND_OVERHEAD_BYTES
+                if taken and (size > BATCH_BYTES_MAX or len(batch.commands) >= BATCH_COMMANDS_MAX):
+                    break
+                call.times_sent += 1
+                add(
+                    correlation_id=correlation_id,
+                    method=call.method,
+                    request=call.request,
+                    principal=call.principal,
+                    timeout_ms=max(int((call.deadline - now) * 1_000), 1),
+                )
+            taken += 1
+        del self._unsent[:taken]
+        if not self._unsent:
+            self._wake.clear()
+        return batch
+
+    async def _read(self, stream: Stream) -> None:
+        while True:
+            response = await stream.read()
+            if not isinstance(response, lane_pb2.ExecuteResponse):
+                # The end of the stream; its status says why unless it ended well.
+                code = await stream.code()
+                raise StreamEnded(code.name)
+            self._has_answered = True
+            for outcome in response.outcomes:
+                self._deliver(outcome)
+
+    def _deliver(self, outcome: lane_pb2.Outcome) -> None:
+        call = self._calls.pop(outcome.correlation_id, None)
+        if call is None or call.times_sent == 0:
+            metrics.GATEWAY_LANE_STRAYS.inc()
+            return
+        if not call.outcome.done():
+            if call.times_sent > 1 and _is_undecided(outcome):
+                # The first sending may have been carried out before its stream broke.
+                call.outcome.set_exception(Refused("OUTCOME_UNKNOWN"))
+            else:
+                call.outcome.set_result(outcome)
+        if not self._calls:
+            self._is_idle.set()
+
+    async def _sweep_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            now = self._loop.time()
+            for correlation_id in [
+                key for key, call in self._calls.items() if call.deadline <= now
+            ]:
+                self._give_up(correlation_id)
+
+    def _give_up(self, correlation_id: int) -> None:
+        """Stop waiting for an outcome: past its deadline, or because this process ends."""
+        call = self._calls.pop(correlation_id)
+        if not call.outcome.done():
+            reason = "OUTCOME_UNKNOWN" if call.times_sent else "SHARD_UNAVAILABLE"
+            call.outcome.set_exception(Refused(reason))
+        if not self._calls:
+            self._is_idle.set()
+
+
+def create_channel(target: str) -> grpc.aio.Channel:
+    return grpc.aio.insecure_channel(target, options=serving.client_options(RECEIVE_BYTES_MAX))
+
+
+def _is_undecided(outcome: lane_pb2.Outcome) -> bool:
+    if not outcome.HasField("refusal"):
+        return False
+    reason = errors.REASONS.get(outcome.refusal.reason)
+    return reason is not None and reason.undecided
+
+
+def _failure_name(error: Exception) -> str:
+    match error:
+        case grpc.aio.AioRpcError():
+            return error.code().name
+        case StreamEnded():
+            return f"ENDED_{error}"
+        case _:
+            return type(error).__name__

@@ -1,0 +1,74 @@
+"""Logs: one JSON object a line on stderr, an event with fields, never a card number."""
+
+import logging
+import re
+import sys
+from typing import Any, Final
+
+import structlog
+
+_DIGIT_RUN: Final = re.compile(r"(?<!\d)\d(?:[ -]?\d){12,18}(?!\d)")
+_MASK: Final = "[card number]"
+_LUHN_DOUBLED: Final = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
+LEVELS: Final = ("debug", "info", "warning", "error")
+
+
+def configure(level: str = "info", **fields: str) -> None:
+    """Set up logging of this process; `fields` (the server's name) go on every line."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            _redact_event,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.getLevelNamesMapping()[level.upper()]
+        ),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    structlog.contextvars.bind_contextvars(**fields)
+
+
+def logger() -> Any:
+    """Return a logger; it finds its configuration when it is used."""
+    return structlog.get_logger()
+
+
+def redact(text: str) -> str:
+    """Mask every run of 13 to 19 digits that could be a card number."""
+    return _DIGIT_RUN.sub(_mask_if_card, text)
+
+
+def _mask_if_card(match: re.Match[str]) -> str:
+    run = match.group()
+    return _MASK if _passes_luhn(run) else run
+
+
+def _passes_luhn(run: str) -> bool:
+    digits = [int(character) for character in reversed(run) if character.isdigit()]
+    return (sum(digits[::2]) + sum(_LUHN_DOUBLED[digit] for digit in digits[1::2])) % 10 == 0
+
+
+def _redact_event(
+    _logger: Any, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    return {redact(key): _redacted(value) for key, value in event.items()}
+
+
+def _redacted(value: Any) -> Any:
+    match value:
+        case str():
+            return redact(value)
+        case None | bool() | int() | float():
+            return value
+        case dict():
+            return {redact(str(key)): _redacted(item) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_redacted(item) for item in value]
+        case _:
+            # The renderer would fall back to repr(): take it first, so that it is redacted too.
+            return redact(repr(value))

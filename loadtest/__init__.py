@@ -1,0 +1,1 @@
+"""Loads a running Tender the way its callers would, through the SDK."""

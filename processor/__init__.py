@@ -1,0 +1,1 @@
+"""Decides payments and drives the lane: the single writer of a shard."""

@@ -1,0 +1,162 @@
+"""What can be asked of a lane."""
+
+from typing import NamedTuple
+
+
+class Principal(NamedTuple):
+    """On whose behalf: a tenant, perhaps limited to one merchant, perhaps an operator."""
+
+    tenant_id: str
+    merchant_id: str
+    operator: bool
+
+
+class Authorize(NamedTuple):
+    """Hold, and with automatic capture also take, money from a payer for a merchant."""
+
+    principal: Principal
+    request_id: str
+    payer_account_id: str
+    merchant_id: str
+    amount: int
+    currency: str
+    capture_method: str
+    hold_seconds: int
+    description: str
+    metadata: str
+    risk_denied: bool
+
+
+class Capture(NamedTuple):
+    """Take held money; amount None means all of it."""
+
+    principal: Principal
+    request_id: str
+    payment_id: str
+    amount: int | None
+    currency: str
+    final: bool
+
+
+class Void(NamedTuple):
+    """Release the whole hold."""
+
+    principal: Principal
+    request_id: str
+    payment_id: str
+
+
+class RefundPayment(NamedTuple):
+    """Give captured money back; amount None means all that is left."""
+
+    principal: Principal
+    request_id: str
+    payment_id: str
+    amount: int | None
+    currency: str
+    description: str
+
+
+class Reverse(NamedTuple):
+    """Undo an authorization by its request_id."""
+
+    principal: Principal
+    request_id: str
+    original_request_id: str
+    payer_account_id: str
+    merchant_id: str
+
+
+class OpenAccount(NamedTuple):
+    """Open an account."""
+
+    principal: Principal
+    request_id: str
+    user_id: str
+    kind: str
+    currency: str
+    floor: int
+
+
+class ChangeAccountState(NamedTuple):
+    """Freeze, unfreeze or close an account: `state` is what it shall become."""
+
+    principal: Principal
+    request_id: str
+    account_id: str
+    state: str
+
+
+class CreateTransfer(NamedTuple):
+    """Move money between accounts; "world" and "fees" stand for the tenant's own."""
+
+    principal: Principal
+    request_id: str
+    source: str
+    destination: str
+    amount: int
+    currency: str
+    description: str
+
+
+class SettlementTerms(NamedTuple):
+    """Terms as asked for."""
+
+    currency: str
+    account_id: str
+    basis_points: int
+    fixed: int
+    refund_policy: str
+
+
+class CreateMerchant(NamedTuple):
+    """Create a merchant."""
+
+    principal: Principal
+    request_id: str
+    reference: str
+    display_name: str
+    settlement_terms: tuple[SettlementTerms, ...]
+
+
+class UpdateMerchant(NamedTuple):
+    """Change what is not None."""
+
+    principal: Principal
+    request_id: str
+    merchant_id: str
+    display_name: str | None
+    state: str | None
+    settlement_terms: tuple[SettlementTerms, ...] | None
+
+
+class ExpireHolds(NamedTuple):
+    """The lane's own: expire the due holds of these accounts."""
+
+    account_ids: tuple[str, ...]
+
+
+class DeleteRequestKeys(NamedTuple):
+    """The lane's own: forget these keys (tenant, request_id), older than the retention."""
+
+    keys: tuple[tuple[str, str], ...]
+
+
+PaymentCommand = Capture | Void | RefundPayment
+"""Commands that name an existing payment."""
+
+CallerCommand = (
+    Authorize
+    | Capture
+    | Void
+    | RefundPayment
+    | Reverse
+    | OpenAccount
+    | ChangeAccountState
+    | CreateTransfer
+    | CreateMerchant
+    | UpdateMerchant
+)
+"""Commands that come from a caller with a request_id."""
+
+Command = CallerCommand | ExpireHolds | DeleteRequestKeys

@@ -1,0 +1,221 @@
+"""The work sheet of one decision: state as the decision goes on, and what it changes."""
+
+from typing import NamedTuple
+
+from processor.domain import accounts, ids, refusals, transfers
+from processor.domain.accounts import Account
+from processor.domain.context import Context
+from processor.domain.merchants import Merchant
+from processor.domain.payments import FIRST, HOLDING, NEXT, Payment, Refund, State
+from processor.domain.transfers import Transfer
+from processor.domain.view import View
+
+
+class Event(NamedTuple):
+    """Something that happened, in the past tense, to an entity at a version."""
+
+    type: str
+    entity_id: str
+    version: int
+
+
+class Changes(NamedTuple):
+    """What a decision does, as after-images. Nothing of it has happened before it is committed."""
+
+    accounts: tuple[Account, ...] = ()
+    payments: tuple[Payment, ...] = ()
+    transfers: tuple[Transfer, ...] = ()
+    refunds: tuple[Refund, ...] = ()
+    merchants: tuple[Merchant, ...] = ()
+    events: tuple[Event, ...] = ()
+    tombstones: tuple[tuple[str, str], ...] = ()
+    deleted_keys: tuple[tuple[str, str], ...] = ()
+
+
+class Draft:
+    """Moves money and holds on copies, and refuses what must not be.
+
+    An account takes one step of its version per decision, however often it is touched; a payment
+    takes one per transition.
+    """
+
+    def __init__(self, view: View, context: Context) -> None:
+        self.view = view
+        self.context = context
+        self._accounts: dict[str, Account] = {}
+        self._payments: dict[str, Payment] = {}
+        self._transfers: list[Transfer] = []
+        self._refunds: list[Refund] = []
+        self._events: list[Event] = []
+
+    def changes(self) -> Changes:
+        """Return all that was drafted."""
+        return Changes(
+            accounts=tuple(self._accounts.values()),
+            payments=tuple(self._payments.values()),
+            transfers=tuple(self._transfers),
+            refunds=tuple(self._refunds),
+            events=tuple(self._events),
+        )
+
+    def account(self, account_id: str) -> Account:
+        """Return an account as drafted so far; it must exist."""
+        account = self._accounts.get(account_id) or self.view.account(account_id)
+        assert account is not None, "a decision names only accounts that it looked up"
+        return account
+
+    def own_account(self, tenant_id: str, kind: accounts.Kind, currency: str) -> Account:
+        """Return the tenant's own account of a kind; a new one opens once money moves on it."""
+        context = self.context
+        account_id = ids.system_account(context.region, context.shard, tenant_id, kind, currency)
+        return (
+            self._accounts.get(account_id)
+            or self.view.account(account_id)
+            or Account(
+                id=account_id,
+                tenant_id=tenant_id,
+                user_id="",
+                kind=kind,
+                currency=currency,
+                state=accounts.State.OPEN,
+                posted=0,
+                held=0,
+                floor=None if kind in accounts.WITHOUT_FLOOR else 0,
+                version=0,
+                created_at=context.now,
+                updated_at=context.now,
+            )
+        )
+
+    def open_account(
+        self,
+        *,
+        account_id: str,
+        tenant_id: str,
+        user_id: str,
+        kind: str,
+        currency: str,
+        floor: int,
+    ) -> Account:
+        """Open an account at the caller's wish."""
+        account = Account(
+            id=account_id,
+            tenant_id=tenant_id,
+            user_id=user_id,
+            kind=kind,
+            currency=currency,
+            state=accounts.State.OPEN,
+            posted=0,
+            held=0,
+            floor=floor,
+            version=1,
+            created_at=self.context.now,
+            updated_at=self.context.now,
+        )
+        self._accounts[account_id] = account
+        self.event("account_opened", account_id, 1)
+        return account
+
+    def move(
+        self,
+        debit: Account,
+        credit: Account,
+        amount: int,
+        reason: transfers.Reason,
+        *,
+        payment_id: str | None = None,
+        refund_id: str | None = None,
+        description: str = "",
+    ) -> Transfer:
+        """Post a transfer between accounts as drafted so far; the caller has seen that it is covered."""
+        assert amount > 0
+        assert debit.id != credit.id
+        assert debit.currency == credit.currency
+        debit = self._balance(debit, debit.posted - amount, debit.held)
+        credit = self._balance(credit, credit.posted + amount, credit.held)
+        transfer = Transfer(
+            id=self.context.mint.next(ids.TRANSFER, ids.bucket_of_pair(debit.id, credit.id)),
+            debit_account_id=debit.id,
+            credit_account_id=credit.id,
+            amount=amount,
+            currency=debit.currency,
+            reason=reason,
+            payment_id=payment_id,
+            refund_id=refund_id,
+            description=description,
+            debit_posted_after=debit.posted,
+            credit_posted_after=credit.posted,
+            created_at=self.context.now,
+        )
+        self._transfers.append(transfer)
+        return transfer
+
+    def hold(self, account_id: str, amount: int) -> None:
+        """Raise what is held; a negative amount releases."""
+        account = self.account(account_id)
+        self._balance(account, account.posted, account.held + amount)
+
+    def put_account_state(self, account: Account, state: accounts.State, event: str) -> Account:
+        """Record an account in another state."""
+        assert account.id not in self._accounts, "a change of state is a decision of its own"
+        changed = account._replace(
+            state=state, version=account.version + 1, updated_at=self.context.now
+        )
+        self._accounts[account.id] = changed
+        self.event(event, account.id, changed.version)
+        return changed
+
+    def put_payment(self, payment: Payment, event: str) -> Payment:
+        """Record a payment's new after-image; its state must be allowed after the present one."""
+        if payment.version == 1:
+            assert payment.state in FIRST
+            assert payment.id not in self._payments
+        else:
+            before = self._payments.get(payment.id) or self.view.payment(payment.id)
+            assert before is not None
+            assert payment.version == before.version + 1
+            assert State(payment.state) in NEXT[State(before.state)], (before.state, payment.state)
+        assert (payment.capturable > 0) == (payment.state in HOLDING)
+        assert payment.captured + payment.capturable <= payment.amount
+        assert payment.refundable >= 0
+        assert payment.fee_refunded <= payment.fee <= payment.captured
+        self._payments[payment.id] = payment
+        self.event(event, payment.id, payment.version)
+        return payment
+
+    def put_refund(self, refund: Refund) -> Refund:
+        """Record a refund."""
+        self._refunds.append(refund)
+        return refund
+
+    def event(self, event_type: str, entity_id: str, version: int) -> None:
+        """Record something that happened."""
+        self._events.append(Event(event_type, entity_id, version))
+
+    def _balance(self, account: Account, posted: int, held: int) -> Account:
+        """Record an account's new balance; its first change in this decision steps the version."""
+        if not -accounts.LIMIT <= posted <= accounts.LIMIT or held > accounts.LIMIT:
+            raise refusals.BalanceLimit(account_id=account.id)
+        assert held >= 0
+        assert account.floor is None or posted - held >= account.floor
+        drafted = self._accounts.get(account.id)
+        assert drafted is None or drafted is account, "the account is not as drafted so far"
+        if account.version == 0:
+            self.event("account_opened", account.id, 1)
+        # All twelve fields spelled out: several times faster than _replace, for every payment.
+        changed = Account(
+            account.id,
+            account.tenant_id,
+            account.user_id,
+            account.kind,
+            account.currency,
+            account.state,
+            posted,
+            held,
+            account.floor,
+            account.version + (drafted is None),
+            account.created_at,
+            self.context.now,
+        )
+        self._accounts[account.id] = changed
+        return changed

@@ -1,0 +1,90 @@
+"""Identifiers: prefixed, time-ordered text that carries region and bucket.
+
+`pay_eu_01jd5x3a4b0c1d2e3f4g7k` is a prefix, a region, ten characters of milliseconds since 1970,
+ten of a serial number that only grows, and two of the bucket, in Crockford's base 32. Ids of one
+lane therefore sort in the order in which they were decided, and any gateway finds the bucket of an
+id without a lookup.
+"""
+
+import hashlib
+from typing import Final
+
+ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+BUCKETS: Final = 1024
+"""Buckets per region; two base-32 characters hold exactly this many."""
+
+SERIAL_LIMIT: Final = 1 << 50
+"""Ten base-32 characters. A lane starts in the lower half at random and counts up from there."""
+
+_PAIRS: Final = tuple(a + b for a in ALPHABET for b in ALPHABET)
+
+ACCOUNT: Final = "acc"
+PAYMENT: Final = "pay"
+MERCHANT: Final = "mer"
+TRANSFER: Final = "trf"
+REFUND: Final = "ref"
+OWN: Final = "sys"
+"""Prefix of a tenant's own accounts; they exist on every shard and carry no bucket."""
+
+
+def encode(number: int) -> str:
+    """Return the ten characters of a number below 2^50, most significant first."""
+    assert 0 <= number < SERIAL_LIMIT
+    return (
+        _PAIRS[number >> 40]
+        + _PAIRS[(number >> 30) & 1023]
+        + _PAIRS[(number >> 20) & 1023]
+        + _PAIRS[(number >> 10) & 1023]
+        + _PAIRS[number & 1023]
+    )
+
+
+def bucket_of_owner(region: str, owner: str) -> str:
+    """Return the two characters of the bucket of an owner (user or merchant reference)."""
+    digest = hashlib.blake2b(f"{region}\x00{owner}".encode(), digest_size=2).digest()
+    return _PAIRS[int.from_bytes(digest) % BUCKETS]
+
+
+def bucket_of_id(identifier: str) -> str:
+    """Return the two characters of the bucket that an id carries."""
+    assert not identifier.startswith(OWN), "a tenant's own accounts are on every shard"
+    return identifier[-2:]
+
+
+def bucket_of_pair(debit_id: str, credit_id: str) -> str:
+    """Return the bucket of what happens between two accounts: that of the first that has one."""
+    for identifier in (debit_id, credit_id):
+        if not identifier.startswith(OWN):
+            return bucket_of_id(identifier)
+    return bucket_of_owner(OWN, debit_id)
+
+
+def first_at(prefix: str, region: str, time_us: int) -> str:
+    """Return a text that sorts before every id of this kind minted at or after a moment."""
+    return f"{prefix}_{region}_{encode(time_us // 1000)}"
+
+
+def system_account(region: str, shard: str, tenant_id: str, kind: str, currency: str) -> str:
+    """Return the id of a tenant's own account on a shard, such as its world or fees account."""
+    return f"{OWN}_{region}_{shard}_{tenant_id}_{kind.lower()}_{currency}"
+
+
+class Mint:
+    """Makes the ids of one lane; every id is greater than those before it."""
+
+    __slots__ = ("_region", "_serial", "_stamp")
+
+    def __init__(self, region: str, time_us: int, serial: int) -> None:
+        self._region = region
+        self._stamp = encode(time_us // 1000)
+        self._serial = serial
+
+    @property
+    def serial(self) -> int:
+        """The serial number of the last id, to start the next mint from."""
+        return self._serial
+
+    def next(self, prefix: str, bucket: str) -> str:
+        """Return a new id in a bucket (its two characters)."""
+        self._serial += 1
+        return f"{prefix}_{self._region}_{self._stamp}{encode(self._serial)}{bucket}"

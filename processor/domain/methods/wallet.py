@@ -1,0 +1,209 @@
+"""Payments from a wallet: the payer's account is on this ledger."""
+
+from processor.domain import accounts, commands, ids, refusals
+from processor.domain.accounts import Account, require_open
+from processor.domain.draft import Draft
+from processor.domain.merchants import Terms
+from processor.domain.payments import (
+    HOLD_SECONDS_DEFAULT,
+    HOLD_SECONDS_MAX,
+    HOLD_SECONDS_MIN,
+    CaptureMethod,
+    DeclineReason,
+    Payment,
+    Refund,
+    RefundState,
+    State,
+)
+from processor.domain.transfers import Reason
+
+MICROSECONDS = 1_000_000
+
+
+class Wallet:
+    """Holds on the payer's account, captures to the merchant's, charges the fee there."""
+
+    def authorize(
+        self, draft: Draft, command: commands.Authorize, terms: Terms, *, reversed_before: bool
+    ) -> Payment:
+        """Hold the amount, or take it at once, or decline."""
+        payer = draft.account(command.payer_account_id)
+        settlement = draft.account(terms.account_id)
+        require_open(payer)
+        require_open(settlement)
+        reason = self._why_declined(payer, command, reversed_before=reversed_before)
+        automatic = command.capture_method == CaptureMethod.AUTOMATIC
+        declined = reason is not DeclineReason.NONE
+        holds = not declined and not automatic
+        if holds and draft.view.holds_count(payer.id) >= accounts.OPEN_HOLDS_MAX:
+            raise refusals.HoldLimit(account_id=payer.id)
+        now = draft.context.now
+        hold_seconds = command.hold_seconds or HOLD_SECONDS_DEFAULT
+        assert not holds or HOLD_SECONDS_MIN <= hold_seconds <= HOLD_SECONDS_MAX
+        payment = Payment(
+            id=draft.context.mint.next(ids.PAYMENT, ids.bucket_of_id(payer.id)),
+            tenant_id=payer.tenant_id,
+            merchant_id=command.merchant_id,
+            payer_account_id=payer.id,
+            settlement_account_id=settlement.id,
+            state=State.DECLINED if declined else State.AUTHORIZED,
+            capture_method=command.capture_method,
+            decline_reason=reason,
+            currency=command.currency,
+            amount=command.amount,
+            captured=0,
+            capturable=0 if declined else command.amount,
+            refunded=0,
+            refund_pending=0,
+            fee=0,
+            fee_refunded=0,
+            fee_basis_points=terms.fee_schedule.basis_points,
+            fee_fixed=terms.fee_schedule.fixed,
+            fee_refund_policy=terms.fee_schedule.refund_policy,
+            hold_expires_at=now + hold_seconds * MICROSECONDS if holds else None,
+            description=command.description,
+            metadata=command.metadata,
+            version=1,
+            created_at=now,
+            updated_at=now,
+        )
+        if declined:
+            return draft.put_payment(payment, "payment_declined")
+        if automatic:
+            return self._take(draft, payment, command.amount, final=True)
+        draft.hold(payer.id, command.amount)
+        return draft.put_payment(payment, "payment_authorized")
+
+    def capture(self, draft: Draft, payment: Payment, amount: int, *, final: bool) -> Payment:
+        """Move held money to the merchant and charge the part of the fee that goes with it."""
+        require_open(draft.account(payment.payer_account_id))
+        require_open(draft.account(payment.settlement_account_id))
+        released = payment.capturable if final else amount
+        draft.hold(payment.payer_account_id, -released)
+        return self._take(draft, payment._replace(version=payment.version + 1), amount, final=final)
+
+    def release(self, draft: Draft, payment: Payment, *, expired: bool) -> Payment:
+        """Give up what is held; what was captured before stays captured."""
+        draft.hold(payment.payer_account_id, -payment.capturable)
+        if payment.captured:
+            state, event = State.CAPTURED, "payment_remainder_released"
+        elif expired:
+            state, event = State.EXPIRED, "payment_expired"
+        else:
+            state, event = State.VOIDED, "payment_voided"
+        return draft.put_payment(
+            payment._replace(
+                state=state,
+                capturable=0,
+                version=payment.version + 1,
+                updated_at=draft.context.now,
+            ),
+            event,
+        )
+
+    def refund(
+        self, draft: Draft, payment: Payment, amount: int, description: str
+    ) -> tuple[Payment, Refund]:
+        """Move money back to the payer, and fees back to the merchant if the schedule says so."""
+        payer = draft.account(payment.payer_account_id)
+        settlement = draft.account(payment.settlement_account_id)
+        require_open(payer)
+        require_open(settlement)
+        schedule = payment.fee_schedule
+        refunded = payment.refunded + amount
+        fee_back = max(
+            0, schedule.returned(payment.fee, payment.captured, refunded) - payment.fee_refunded
+        )
+        refund_id = draft.context.mint.next(ids.REFUND, ids.bucket_of_id(payment.id))
+        if fee_back:
+            fees = draft.own_account(payment.tenant_id, accounts.Kind.FEES, payment.currency)
+            require_open(fees)
+            if not fees.covers(fee_back):
+                raise refusals.MerchantFundsInsufficient(account_id=fees.id)
+            draft.move(
+                fees,
+                settlement,
+                fee_back,
+                Reason.FEE_REFUND,
+                payment_id=payment.id,
+                refund_id=refund_id,
+            )
+        settlement = draft.account(settlement.id)
+        if not settlement.covers(amount):
+            raise refusals.MerchantFundsInsufficient(account_id=settlement.id)
+        draft.move(
+            settlement,
+            payer,
+            amount,
+            Reason.REFUND,
+            payment_id=payment.id,
+            refund_id=refund_id,
+            description=description,
+        )
+        refund = draft.put_refund(
+            Refund(
+                id=refund_id,
+                payment_id=payment.id,
+                state=RefundState.SUCCEEDED,
+                amount=amount,
+                currency=payment.currency,
+                fee_refunded=fee_back,
+                description=description,
+                created_at=draft.context.now,
+            )
+        )
+        after = draft.put_payment(
+            payment._replace(
+                refunded=refunded,
+                fee_refunded=payment.fee_refunded + fee_back,
+                version=payment.version + 1,
+                updated_at=draft.context.now,
+            ),
+            "payment_refunded",
+        )
+        return after, refund
+
+    def _why_declined(
+        self, payer: Account, command: commands.Authorize, *, reversed_before: bool
+    ) -> DeclineReason:
+        if reversed_before:
+            return DeclineReason.REVERSED
+        if command.risk_denied:
+            return DeclineReason.RISK_REFUSED
+        if not payer.covers(command.amount):
+            return DeclineReason.INSUFFICIENT_FUNDS
+        return DeclineReason.NONE
+
+    def _take(self, draft: Draft, payment: Payment, amount: int, *, final: bool) -> Payment:
+        """Post a capture whose hold is already released, with its fee, and record the payment."""
+        captured = payment.captured + amount
+        capturable = 0 if final else payment.capturable - amount
+        fee = payment.fee_schedule.fee(captured)
+        draft.move(
+            draft.account(payment.payer_account_id),
+            draft.account(payment.settlement_account_id),
+            amount,
+            Reason.CAPTURE,
+            payment_id=payment.id,
+        )
+        if fee > payment.fee:
+            fees = draft.own_account(payment.tenant_id, accounts.Kind.FEES, payment.currency)
+            require_open(fees)
+            draft.move(
+                draft.account(payment.settlement_account_id),
+                fees,
+                fee - payment.fee,
+                Reason.FEE,
+                payment_id=payment.id,
+            )
+        done = capturable == 0
+        return draft.put_payment(
+            payment._replace(
+                state=State.CAPTURED if done else State.PARTIALLY_CAPTURED,
+                captured=captured,
+                capturable=capturable,
+                fee=fee,
+                updated_at=draft.context.now,
+            ),
+            "payment_captured" if done else "payment_partially_captured",
+        )

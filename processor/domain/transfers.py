@@ -1,0 +1,40 @@
+"""A movement of money between two accounts."""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Reason(StrEnum):
+    """Why money moved."""
+
+    CAPTURE = "CAPTURE"
+    FEE = "FEE"
+    REFUND = "REFUND"
+    FEE_REFUND = "FEE_REFUND"
+    TOP_UP = "TOP_UP"
+    PAYOUT = "PAYOUT"
+    PERSON_TO_PERSON = "PERSON_TO_PERSON"
+
+
+class State(StrEnum):
+    """Whether a transfer that was asked for moved money; only posted ones are rows."""
+
+    POSTED = "POSTED"
+    DECLINED = "DECLINED"
+
+
+class Transfer(NamedTuple):
+    """One posted movement, with both balances after it. Minor units, µs since 1970."""
+
+    id: str
+    debit_account_id: str
+    credit_account_id: str
+    amount: int
+    currency: str
+    reason: str
+    payment_id: str | None
+    refund_id: str | None
+    description: str
+    debit_posted_after: int
+    credit_posted_after: int
+    created_at: int

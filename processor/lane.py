@@ -1,0 +1,381 @@
+"""The lane: the single writer of a shard. Drain what waits, decide in memory, apply, answer."""
+
+import asyncio
+import contextlib
+import random
+import time
+from typing import Final, NamedTuple
+
+import structlog
+
+from kit import metrics
+from processor import journal
+from processor.cache import Cache
+from processor.clock import LaneClock
+from processor.domain import commands, ids, needs
+from processor.domain.context import Context
+from processor.entries import (
+    OUTCOME_UNKNOWN,
+    SHARD_UNAVAILABLE,
+    Entry,
+    Reply,
+    internal_error,
+)
+from processor.ports import (
+    Ambiguous,
+    Conflict,
+    Fenced,
+    LaneStorage,
+    Opened,
+    Rejected,
+    Unavailable,
+)
+from processor.waiting import WaitingRoom
+from processor.work import Decider, Work
+
+log = structlog.get_logger()
+
+BATCH_BYTES_MAX: Final = 1 << 20
+BATCH_SECONDS_TARGET: Final = 0.005
+"""A batch ends at about this much work (R1); the count that fits is learned."""
+BATCH_COUNT_MIN: Final = 50
+LOAD_ITEMS_MAX: Final = 2_000
+"""Items per load query: a few ms of index look-ups."""
+HEARTBEAT_SECONDS: Final = 1.0
+"""An idle lane checks that it still owns the shard this often."""
+TICK_SECONDS: Final = 0.05
+OPEN_RETRY_SECONDS_MIN: Final = 0.02
+OPEN_RETRY_SECONDS_MAX: Final = 0.5
+UNAVAILABLE_AFTER_SECONDS: Final = 1.0
+"""Callers wait this long for a lane that is being taken over; then they are told to repeat."""
+FAILED_BATCHES_MAX: Final = 3
+"""Batches that may fail with a command in them before the command is failed."""
+HOUSEKEEPING_MAX: Final = 500
+"""Accounts and keys that one round of housekeeping looks at."""
+IN_PROGRESS_MARGIN_SECONDS: Final = 0.05
+"""Second calls are told this long before their deadline that the first is still running."""
+
+
+class Limits(NamedTuple):
+    """What a deployment may set."""
+
+    queue_commands_max: int = 20_000
+    queue_bytes_max: int = 64 << 20
+    batch_commands_max: int = 300
+    cache_items_max: int = 400_000
+    request_key_retention_seconds: int = 30 * 24 * 3600
+    housekeeping_seconds: float = 1.0
+
+
+class LaneLost(Exception):
+    """The lane must be taken over again before anything more is decided."""
+
+
+class Lane:
+    """Owns a shard while it runs; `submit` never waits, replies come after commit."""
+
+    def __init__(
+        self,
+        storage: LaneStorage,
+        *,
+        region: str,
+        shard: str,
+        owner: str,
+        limits: Limits | None = None,
+    ) -> None:
+        self._storage = storage
+        self._owner = owner
+        self._limits = limits or Limits()
+        self._place = needs.Place((region, shard))
+        self._cache = Cache(self._limits.cache_items_max)
+        self._clock = LaneClock(0, 0)
+        self._room = WaitingRoom(
+            self._cache,
+            self._place,
+            lambda: self._clock.now() if self._clock.trusted else 0,
+            commands_max=self._limits.queue_commands_max,
+            bytes_max=self._limits.queue_bytes_max,
+        )
+        self._decider = Decider(self._cache, self._place)
+        self._opened: Opened | None = None
+        self._seq = 0
+        self._head = journal.GENESIS
+        self._serial = 0
+        self._count_max = self._limits.batch_commands_max
+        self._closed_at = time.monotonic()
+        self._stopping = False
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._load_wake = asyncio.Event()
+        self._housekept = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the lane decides commands now."""
+        return self._opened is not None
+
+    def submit(self, entry: Entry) -> None:
+        """Take a command; its reply comes once it is committed or refused."""
+        if self._stopping or self._closed_too_long():
+            entry.reply(SHARD_UNAVAILABLE)
+            return
+        self._room.admit(entry)
+        self._idle.clear()
+        self._signal()
+
+    async def run(self) -> None:
+        """Take the lane over, serve, and take it over again whenever it is lost, until stopped."""
+        delay = OPEN_RETRY_SECONDS_MIN
+        while not self._stopping:
+            try:
+                opened = await self._storage.open(self._owner, evict=False)
+            except Unavailable as error:
+                log.info("lane_not_open", reason=str(error))
+                if self._closed_too_long():
+                    self._reply_to_all()
+                await asyncio.sleep(delay * random.uniform(0.5, 1.0))
+                delay = min(delay * 2, OPEN_RETRY_SECONDS_MAX)
+                continue
+            delay = OPEN_RETRY_SECONDS_MIN
+            self._take_over(opened)
+            try:
+                await self._serve()
+            finally:
+                self._close()
+        self._reply_to_all()
+        await self._storage.close()
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Decide what waits, at most for this long, then let `run` give the lane up."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_seconds if self.is_open else 0):
+                await self._idle.wait()
+        self._stopping = True
+        self._signal()
+
+    # Ownership.
+
+    def _take_over(self, opened: Opened) -> None:
+        ownership = opened.ownership
+        self._seq, self._head = opened.seq, opened.hash
+        self._clock = LaneClock(opened.clock, opened.last_written_at)
+        self._serial = random.SystemRandom().randrange(ids.SERIAL_LIMIT // 2)
+        self._cache.forget_all()
+        self._opened = opened
+        self._room.restart()
+        self._signal()
+        metrics.LANE_EPOCH.set(ownership.epoch)
+        metrics.LANE_OPEN.set(1)
+        metrics.LANE_TAKEOVERS.inc()
+        metrics.JOURNAL_SEQ.set(self._seq)
+        log.info(
+            "lane_opened",
+            shard=ownership.shard,
+            epoch=ownership.epoch,
+            incarnation=ownership.incarnation,
+            seq=opened.seq,
+        )
+
+    def _close(self) -> None:
+        self._opened = None
+        self._closed_at = time.monotonic()
+        metrics.LANE_OPEN.set(0)
+
+    def _closed_too_long(self) -> bool:
+        return (
+            self._opened is None and time.monotonic() - self._closed_at > UNAVAILABLE_AFTER_SECONDS
+        )
+
+    def _reply_to_all(self) -> None:
+        for entry in self._room:
+            self._finish(entry, OUTCOME_UNKNOWN if entry.uncertain else SHARD_UNAVAILABLE)
+
+    # The three beats.
+
+    async def _serve(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._batches())
+                group.create_task(self._loads())
+                group.create_task(self._ticks())
+        except* LaneLost:
+            pass
+        except* (Fenced, Ambiguous, Conflict, Unavailable) as lost:
+            log.warning("lane_lost", reasons=[repr(error) for error in lost.exceptions])
+
+    async def _batches(self) -> None:
+        opened = self._opened
+        assert opened is not None
+        while not self._stopping:
+            if not self._room.has_ready:
+                self._wake.clear()
+                try:
+                    async with asyncio.timeout(HEARTBEAT_SECONDS):
+                        await self._wake.wait()
+                except TimeoutError:
+                    await self._storage.check(opened.ownership)
+                continue
+            entries = self._room.take(self._count_max, BATCH_BYTES_MAX)
+            started = time.perf_counter()
+            await self._commit(entries, opened)
+            self._learn_pace(len(entries), time.perf_counter() - started)
+        raise LaneLost
+
+    async def _commit(self, entries: list[Entry], opened: Opened) -> None:
+        """Decide and commit a batch, then reply; a batch whose data is refused is halved."""
+        work, now = self._decide(entries, opened)
+        for entry in reversed(work.again):
+            self._room.again(entry)
+        if work.again:
+            self._signal()
+        if work.overlay.writes:
+            try:
+                await self._apply(work, now, opened)
+            except Rejected as error:
+                await self._bisect([entry for entry, _ in work.replies], error, opened)
+                return
+            except Conflict as error:
+                self._count_conflict(work, error)
+                raise
+        elif work.replies:
+            await self._storage.check(opened.ownership)
+        metrics.LANE_BATCH_SIZE.observe(len(entries))
+        metrics.LANE_HOLDS_EXPIRED.inc(work.holds_expired)
+        for entry, reply in work.replies:
+            self._finish(entry, reply)
+        self._cache.evict(self._room.needed())
+        metrics.LANE_QUEUE_DEPTH.set(len(self._room))
+
+    def _decide(self, entries: list[Entry], opened: Opened) -> tuple[Work, int]:
+        started = time.perf_counter()
+        now = self._clock.now()
+        mint = ids.Mint(self._place[0], now, self._serial)
+        ownership = opened.ownership
+        work = self._decider.decide(
+            entries,
+            Context(now, self._place[0], self._place[1], mint),
+            f"{ownership.shard}.{ownership.incarnation}.{self._seq + 1}",
+            expiring=self._clock.trusted,
+            monotonic_now=time.monotonic(),
+        )
+        self._serial = mint.serial
+        metrics.LANE_DECIDE.observe(time.perf_counter() - started)
+        return work, now
+
+    async def _apply(self, work: Work, now: int, opened: Opened) -> None:
+        started = time.perf_counter()
+        ownership = opened.ownership
+        batch = journal.seal(
+            work.overlay.batch(self._seq + 1, self._head, now),
+            work.overlay.events,
+            shard=ownership.shard,
+            epoch=ownership.epoch,
+            incarnation=ownership.incarnation,
+        )
+        before = [entry.uncertain for entry, _ in work.replies]
+        for entry, _ in work.replies:
+            entry.uncertain = True  # Until storage says otherwise, also if this task is cancelled.
+        try:
+            await self._storage.apply(ownership, batch)
+        except (Rejected, Conflict, Fenced):
+            for (entry, _), uncertain in zip(work.replies, before, strict=True):
+                entry.uncertain = uncertain
+            raise
+        work.overlay.commit()
+        self._seq, self._head = batch.seq, batch.hash
+        metrics.JOURNAL_SEQ.set(batch.seq)
+        metrics.LANE_REQUEST_KEYS_DELETED.inc(len(batch.deleted_keys))
+        metrics.LANE_APPLY.observe(time.perf_counter() - started)
+
+    async def _bisect(self, entries: list[Entry], error: Rejected, opened: Opened) -> None:
+        """Find the command whose data is refused: reload, and decide each half anew (R7)."""
+        for tenant_id in {key[0] for entry in entries if (key := entry.request_key)}:
+            metrics.LANE_BISECTIONS.labels(tenant_id).inc()
+        if len(entries) == 1:
+            metrics.LANE_INTERNAL_ERRORS.inc()
+            self._finish(entries[0], internal_error(entries[0].method_name, error))
+            return
+        middle = len(entries) // 2
+        for half in (entries[:middle], entries[middle:]):
+            items = {
+                item
+                for entry in half
+                for item in needs.needed(entry.command, self._cache, self._place)
+            }
+            loaded = await self._storage.load(list(items))
+            self._cache.forget(items)
+            self._cache.absorb(loaded)
+            await self._commit(half, opened)
+
+    def _count_conflict(self, work: Work, error: Conflict) -> None:
+        for entry, _ in work.replies:
+            entry.attempts += 1
+            if entry.attempts >= FAILED_BATCHES_MAX:
+                metrics.LANE_INTERNAL_ERRORS.inc()
+                self._finish(entry, internal_error(entry.method_name, error))
+
+    def _finish(self, entry: Entry, reply: Reply) -> None:
+        self._room.leave(entry)
+        if not len(self._room):
+            self._idle.set()
+        if entry.method_name:
+            metrics.count_lane_command(entry.method_name, reply.outcome)
+        entry.reply(reply)
+
+    def _learn_pace(self, count: int, seconds: float) -> None:
+        """Let a full batch shrink or grow towards the target; others say nothing."""
+        if count < self._count_max:
+            return
+        if seconds > BATCH_SECONDS_TARGET:
+            self._count_max = max(BATCH_COUNT_MIN, self._count_max * 9 // 10)
+        else:
+            self._count_max = min(self._limits.batch_commands_max, self._count_max + 10)
+
+    # Beside the beats.
+
+    async def _loads(self) -> None:
+        while True:
+            if not self._room.wants_loads:
+                self._load_wake.clear()
+                await self._load_wake.wait()
+            items = self._room.wanted(LOAD_ITEMS_MAX)
+            if not items:
+                continue
+            started = time.perf_counter()
+            loaded = await self._storage.load(items)
+            metrics.LANE_LOAD.observe(time.perf_counter() - started)
+            self._room.loaded(items, loaded)
+            self._signal()
+
+    async def _ticks(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            now = time.monotonic()
+            self._room.give_up_followers(now + IN_PROGRESS_MARGIN_SECONDS)
+            if now - self._housekept >= self._limits.housekeeping_seconds:
+                self._housekept = now
+                await self._housekeep()
+
+    async def _housekeep(self) -> None:
+        now = self._clock.now()
+        oldest = now - self._limits.request_key_retention_seconds * 1_000_000
+        due = await self._storage.due(now, oldest, HOUSEKEEPING_MAX)
+        skew = self._clock.compare(due.clock)
+        if not self._clock.trusted:
+            log.error("clock_skew", skew_seconds=skew / 1_000_000)
+            return
+        if due.accounts_with_expired_holds:
+            self._own_command(commands.ExpireHolds(tuple(due.accounts_with_expired_holds)))
+        if due.old_keys:
+            self._own_command(commands.DeleteRequestKeys(tuple(due.old_keys)))
+
+    def _own_command(self, command: commands.Command) -> None:
+        self._room.admit(Entry(command, lambda _: None))
+        self._signal()
+
+    def _signal(self) -> None:
+        if self._room.has_ready or self._stopping:
+            self._wake.set()
+        if self._room.wants_loads:
+            self._load_wake.set()

@@ -1,0 +1,132 @@
+"""What the lane needs from storage, and how storage says no. Implemented in `storage`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+from processor.domain.accounts import Account
+from processor.domain.merchants import Merchant
+from processor.domain.payments import Payment, Refund
+from processor.domain.transfers import Transfer
+from processor.domain.view import Item, Key
+
+
+class StorageError(Exception):
+    """Storage did not do as asked."""
+
+
+class Unavailable(StorageError):
+    """Storage cannot be reached, or another owner holds the lane; nothing was done."""
+
+
+class Fenced(StorageError):
+    """The lane belongs to another owner now; nothing was done, and nothing more can be (R2)."""
+
+
+class Conflict(StorageError):
+    """The rows are not as the lane believed (journal, version or request key); nothing was done."""
+
+
+class Ambiguous(StorageError):
+    """The connection failed or timed out: it is unknown whether the batch was committed (R5)."""
+
+
+class Rejected(StorageError):
+    """The server refused the data, by a constraint for instance; nothing was done (R7)."""
+
+
+class Ownership(NamedTuple):
+    """Who writes a shard: a higher epoch beats a lower one; the incarnation names the history."""
+
+    shard: str
+    epoch: int
+    owner: str
+    incarnation: str
+
+
+class Opened(NamedTuple):
+    """A lane as taken over: the journal's head, and the database's clock in µs since 1970."""
+
+    ownership: Ownership
+    seq: int
+    hash: bytes
+    clock: int
+    last_written_at: int
+
+
+Value = Account | Payment | Merchant | Key | str | None
+"""What an item turned out to be; None when it does not exist, str for a merchant's id."""
+
+
+class Loaded(NamedTuple):
+    """Items as committed, and each loaded account's open holds: payment id -> expiry in µs."""
+
+    values: Mapping[Item, Value]
+    holds: Mapping[str, dict[str, int]]
+
+
+Row = TypeVar("Row")
+
+
+class Changed(NamedTuple, Generic[Row]):
+    """A row's after-image and the version that it must have had; 0 for a new row."""
+
+    expected: int
+    row: Row
+
+
+class StoredKey(NamedTuple):
+    """A request key to store; `fulfils` when it takes the place of a tombstone."""
+
+    key: Key
+    fulfils: bool
+
+
+class Batch(NamedTuple):
+    """All that one apply commits. `now` is lane time in µs since 1970."""
+
+    seq: int
+    previous_hash: bytes
+    hash: bytes
+    body: str
+    now: int
+    accounts: Sequence[Changed[Account]]
+    payments: Sequence[Changed[Payment]]
+    merchants: Sequence[Changed[Merchant]]
+    transfers: Sequence[Transfer]
+    refunds: Sequence[Refund]
+    keys: Sequence[StoredKey]
+    deleted_keys: Sequence[tuple[str, str]]
+
+
+class Due(NamedTuple):
+    """What the lane's own housekeeping has to do, and the database's clock in µs since 1970."""
+
+    accounts_with_expired_holds: Sequence[str]
+    old_keys: Sequence[tuple[str, str]]
+    clock: int
+
+
+class LaneStorage(Protocol):
+    """One shard's truth, as its single writer sees it."""
+
+    async def open(self, owner: str, *, evict: bool) -> Opened:
+        """Take the lane over with a higher epoch and a new incarnation (R11).
+
+        `evict` ends the recorded owner's session first; without it an owner that lives is left
+        alone. Raises Unavailable.
+        """
+
+    async def load(self, items: Sequence[Item]) -> Loaded:
+        """Return committed state. May run while a batch is being applied. Raises Unavailable."""
+
+    async def apply(self, ownership: Ownership, batch: Batch) -> None:
+        """Commit a batch. Raises Fenced, Conflict, Rejected or Ambiguous."""
+
+    async def check(self, ownership: Ownership) -> None:
+        """Return if the lane is still owned (R6). Raises Fenced or Ambiguous."""
+
+    async def due(self, now: int, keys_older_than: int, limit: int) -> Due:
+        """Return at most `limit` accounts and keys for housekeeping. Raises Unavailable."""
+
+    async def close(self) -> None:
+        """Give the lane up."""

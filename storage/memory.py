@@ -1,0 +1,181 @@
+"""A shard in memory: a real double of the Postgres one, with the same refusals. For tests."""
+
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from processor.domain.accounts import LIMIT, Account
+from processor.domain.merchants import Merchant
+from processor.domain.payments import Payment, Refund
+from processor.domain.transfers import Transfer
+from processor.domain.view import TOMBSTONE, Item, Key
+from processor.ports import (
+    Batch,
+    Changed,
+    Conflict,
+    Due,
+    Fenced,
+    Loaded,
+    Opened,
+    Ownership,
+    Rejected,
+    Unavailable,
+    Value,
+)
+
+_Row = TypeVar("_Row", Account, Payment, Merchant)
+
+
+class Database:
+    """What survives a lane: rows by key. Stores may share one, as processors share a shard."""
+
+    def __init__(self, clock: Callable[[], int] = lambda: time.time_ns() // 1_000) -> None:
+        self.clock = clock
+        self.ownership: Ownership | None = None
+        self.locked_by: MemoryLaneStore | None = None
+        self.accounts: dict[str, Account] = {}
+        self.payments: dict[str, Payment] = {}
+        self.merchants: dict[str, Merchant] = {}
+        self.transfers: dict[str, Transfer] = {}
+        self.refunds: dict[str, Refund] = {}
+        self.keys: dict[tuple[str, str], tuple[Key, int]] = {}
+        self.journal: list[Batch] = []
+
+
+class MemoryLaneStore:
+    """One shard in memory. Implements processor.ports.LaneStorage."""
+
+    def __init__(self, database: Database, shard: str) -> None:
+        self._database = database
+        self._shard = shard
+
+    async def open(self, owner: str, *, evict: bool) -> Opened:
+        """Take the lane over."""
+        database = self._database
+        recorded = database.ownership
+        ours = recorded is not None and recorded.owner == owner
+        if database.locked_by not in (None, self) and not evict and not ours:
+            raise Unavailable("another owner holds the lane")
+        database.locked_by = self
+        database.ownership = Ownership(
+            self._shard, recorded.epoch + 1 if recorded else 1, owner, secrets.token_hex(6)
+        )
+        head = database.journal[-1] if database.journal else None
+        return Opened(
+            database.ownership,
+            head.seq if head else 0,
+            head.hash if head else bytes(32),
+            database.clock(),
+            head.now if head else 0,
+        )
+
+    async def load(self, items: Sequence[Item]) -> Loaded:
+        """Return committed state for the items."""
+        self._require_lock()
+        holds: dict[str, dict[str, int]] = {}
+        wanted = {item.id for item in items if item.kind == "account"}
+        for payment in self._database.payments.values():
+            if payment.capturable and payment.payer_account_id in wanted:
+                assert payment.hold_expires_at is not None
+                of_account = holds.setdefault(payment.payer_account_id, {})
+                of_account[payment.id] = payment.hold_expires_at
+        return Loaded({item: self._value(item) for item in items}, holds)
+
+    async def apply(self, ownership: Ownership, batch: Batch) -> None:
+        """Commit a batch, all or nothing."""
+        await self.check(ownership)
+        database = self._database
+        head = database.journal[-1] if database.journal else None
+        if (head.seq + 1, head.hash) != (batch.seq, batch.previous_hash) if head else batch.seq > 1:
+            raise Conflict("the journal row does not follow")
+        _check_versions(database.accounts, batch.accounts)
+        _check_versions(database.payments, batch.payments)
+        _check_versions(database.merchants, batch.merchants)
+        self._check_keys(batch)
+        for _, account in batch.accounts:
+            _check_account(account)
+        database.accounts.update({row.id: row for _, row in batch.accounts})
+        database.payments.update({row.id: row for _, row in batch.payments})
+        database.merchants.update({row.id: row for _, row in batch.merchants})
+        database.transfers.update({row.id: row for row in batch.transfers})
+        database.refunds.update({row.id: row for row in batch.refunds})
+        for key, fulfils in batch.keys:
+            place = (key.tenant_id, key.request_id)
+            database.keys[place] = (key, database.keys[place][1] if fulfils else batch.now)
+        for place in batch.deleted_keys:
+            del database.keys[place]
+        database.journal.append(batch)
+
+    async def check(self, ownership: Ownership) -> None:
+        """Return if the lane is still owned."""
+        self._require_lock()
+        if self._database.ownership != ownership:
+            raise Fenced("lane is owned by another")
+
+    async def due(self, now: int, keys_older_than: int, limit: int) -> Due:
+        """Return work for the lane's housekeeping."""
+        self._require_lock()
+        expired = {
+            payment.payer_account_id
+            for payment in self._database.payments.values()
+            if payment.capturable and (payment.hold_expires_at or now + 1) <= now
+        }
+        old = [
+            place
+            for place, (_, stored_at) in self._database.keys.items()
+            if stored_at < keys_older_than
+        ]
+        return Due(sorted(expired)[:limit], old[:limit], self._database.clock())
+
+    async def close(self) -> None:
+        """Give the lane up."""
+        if self._database.locked_by is self:
+            self._database.locked_by = None
+
+    def _require_lock(self) -> None:
+        # A store whose session was ended finds its connection gone, as with Postgres.
+        if self._database.locked_by is not self:
+            raise Fenced("the session was ended")
+
+    def _value(self, item: Item) -> Value:
+        database = self._database
+        match item.kind:
+            case "account":
+                return database.accounts.get(item.id)
+            case "payment":
+                return database.payments.get(item.id)
+            case "merchant":
+                return database.merchants.get(item.id)
+            case "key":
+                stored = database.keys.get((item.tenant_id, item.id))
+                return stored[0] if stored else None
+            case "reference":
+                place = (item.tenant_id, item.id)
+                for merchant in database.merchants.values():
+                    if (merchant.tenant_id, merchant.reference) == place:
+                        return merchant.id
+                return None
+
+    def _check_keys(self, batch: Batch) -> None:
+        keys = self._database.keys
+        for key, fulfils in batch.keys:
+            known = keys.get((key.tenant_id, key.request_id))
+            if fulfils != (known is not None) or (known and known[0].method != TOMBSTONE):
+                raise Conflict("a request key is missing or taken")
+        if any(place not in keys for place in batch.deleted_keys):
+            raise Conflict("a request key is missing or taken")
+
+
+def _check_versions(rows: dict[str, _Row], changed: Sequence[Changed[_Row]]) -> None:
+    for expected, row in changed:
+        known = rows.get(row.id)
+        if (known.version if known else 0) != expected:
+            raise Conflict(f"{row.id} has another version")
+
+
+def _check_account(account: Account) -> None:
+    if account.floor is not None and account.posted - account.held < account.floor:
+        raise Rejected("accounts_available_above_floor")
+    if account.held < 0 or not -LIMIT <= account.posted <= LIMIT:
+        raise Rejected("accounts_within_limit")

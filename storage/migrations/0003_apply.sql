@@ -1,0 +1,251 @@
+-- The one statement with which a lane commits a batch. Everything that matters is checked again here,
+-- so a lane that lost its ownership or decided on stale state changes nothing.
+--
+-- SQLSTATEs: TN001 not the owner, TN002 not the next journal row, TN003 a version differs,
+-- TN004 a request key is missing or taken.
+
+CREATE FUNCTION check_lane_v1(
+    p_shard text, p_epoch bigint, p_owner text, p_incarnation text
+) RETURNS void
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    -- The share lock makes a successor's takeover wait for this transaction, and this transaction
+    -- see a takeover that came first.
+    PERFORM 1 FROM lanes
+     WHERE shard = p_shard AND epoch = p_epoch AND owner = p_owner AND incarnation = p_incarnation
+       FOR SHARE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'lane is owned by another' USING ERRCODE = 'TN001';
+    END IF;
+END
+$$;
+
+CREATE FUNCTION apply_batch_v1(
+    p_shard text, p_epoch bigint, p_owner text, p_incarnation text,
+    p_seq bigint, p_previous_hash bytea, p_hash bytea, p_body text, p_now timestamptz,
+    -- New accounts.
+    p_na_id text[], p_na_tenant_id text[], p_na_user_id text[], p_na_kind text[],
+    p_na_currency text[], p_na_state text[], p_na_posted bigint[], p_na_held bigint[],
+    p_na_floor bigint[], p_na_version bigint[],
+    -- Changed accounts: the version they had and what they become.
+    p_ca_id text[], p_ca_expected bigint[], p_ca_version bigint[], p_ca_state text[],
+    p_ca_posted bigint[], p_ca_held bigint[],
+    -- New payments.
+    p_np_id text[], p_np_tenant_id text[], p_np_merchant_id text[], p_np_payer_account_id text[],
+    p_np_settlement_account_id text[], p_np_state text[], p_np_capture_method text[],
+    p_np_decline_reason text[], p_np_currency text[], p_np_amount bigint[], p_np_captured bigint[],
+    p_np_capturable bigint[], p_np_refunded bigint[], p_np_refund_pending bigint[],
+    p_np_fee bigint[], p_np_fee_refunded bigint[], p_np_fee_basis_points integer[],
+    p_np_fee_fixed bigint[], p_np_fee_refund_policy text[], p_np_hold_expires_us bigint[],
+    p_np_description text[], p_np_metadata text[], p_np_version bigint[],
+    -- Changed payments.
+    p_cp_id text[], p_cp_expected bigint[], p_cp_version bigint[], p_cp_state text[],
+    p_cp_captured bigint[], p_cp_capturable bigint[], p_cp_refunded bigint[],
+    p_cp_refund_pending bigint[], p_cp_fee bigint[], p_cp_fee_refunded bigint[],
+    -- Transfers.
+    p_tr_id text[], p_tr_debit_account_id text[], p_tr_credit_account_id text[],
+    p_tr_amount bigint[], p_tr_currency text[], p_tr_reason text[], p_tr_payment_id text[],
+    p_tr_refund_id text[], p_tr_description text[], p_tr_debit_posted_after bigint[],
+    p_tr_credit_posted_after bigint[],
+    -- Refunds.
+    p_re_id text[], p_re_payment_id text[], p_re_state text[], p_re_amount bigint[],
+    p_re_currency text[], p_re_fee_refunded bigint[], p_re_description text[],
+    -- Merchants, new (expected 0) and changed.
+    p_me_id text[], p_me_expected bigint[], p_me_version bigint[], p_me_tenant_id text[],
+    p_me_reference text[], p_me_display_name text[], p_me_state text[],
+    p_me_settlement_terms text[],
+    -- Request keys: new, tombstones that get their answer, and old ones to delete.
+    p_rk_tenant_id text[], p_rk_request_id text[], p_rk_method text[], p_rk_fingerprint bytea[],
+    p_rk_outcome bytea[], p_rk_resource_id text[], p_rk_fulfils boolean[],
+    p_dk_tenant_id text[], p_dk_request_id text[]
+) RETURNS void
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    v_rows integer;
+    v_fulfilled integer;
+BEGIN
+    PERFORM check_lane_v1(p_shard, p_epoch, p_owner, p_incarnation);
+
+    INSERT INTO journal (seq, epoch, incarnation, body, previous_hash, hash, created_at)
+    SELECT p_seq, p_epoch, p_incarnation, p_body, p_previous_hash, p_hash, p_now
+     WHERE EXISTS (SELECT 1 FROM journal WHERE seq = p_seq - 1 AND hash = p_previous_hash)
+        OR (p_seq = 1 AND NOT EXISTS (SELECT 1 FROM journal));
+    GET DIAGNOSTICS v_rows = ROW_COUNT;
+    IF v_rows <> 1 THEN
+        RAISE EXCEPTION 'journal row % does not follow', p_seq USING ERRCODE = 'TN002';
+    END IF;
+
+    IF cardinality(p_rk_request_id) > 0 THEN
+        INSERT INTO requests (
+            tenant_id, request_id, method, fingerprint, outcome, resource_id, seq, created_at
+        )
+        SELECT k.tenant_id, k.request_id, k.method, k.fingerprint, k.outcome, k.resource_id, p_seq, p_now
+          FROM unnest(
+                p_rk_tenant_id, p_rk_request_id, p_rk_method, p_rk_fingerprint, p_rk_outcome,
+                p_rk_resource_id, p_rk_fulfils
+               ) AS k (tenant_id, request_id, method, fingerprint, outcome, resource_id, fulfils)
+         WHERE NOT k.fulfils;
+        GET DIAGNOSTICS v_rows = ROW_COUNT;
+        v_fulfilled := 0;
+        IF v_rows <> cardinality(p_rk_request_id) THEN
+            UPDATE requests AS r
+               SET method = k.method, fingerprint = k.fingerprint, outcome = k.outcome,
+                   resource_id = k.resource_id, seq = p_seq
+              FROM unnest(
+                    p_rk_tenant_id, p_rk_request_id, p_rk_method, p_rk_fingerprint, p_rk_outcome,
+                    p_rk_resource_id, p_rk_fulfils
+                   ) AS k (tenant_id, request_id, method, fingerprint, outcome, resource_id, fulfils)
+             WHERE k.fulfils AND r.tenant_id = k.tenant_id AND r.request_id = k.request_id
+               AND r.method = 'TOMBSTONE';
+            GET DIAGNOSTICS v_fulfilled = ROW_COUNT;
+        END IF;
+        IF v_rows + v_fulfilled <> cardinality(p_rk_request_id) THEN
+            RAISE EXCEPTION 'a request key is missing or taken' USING ERRCODE = 'TN004';
+        END IF;
+    END IF;
+
+    IF cardinality(p_na_id) > 0 THEN
+        INSERT INTO accounts (
+            id, tenant_id, user_id, kind, currency, state, posted, held, floor, version,
+            created_at, updated_at
+        )
+        SELECT n.id, n.tenant_id, n.user_id, n.kind, n.currency, n.state, n.posted, n.held,
+               n.floor, n.version, p_now, p_now
+          FROM unnest(
+                p_na_id, p_na_tenant_id, p_na_user_id, p_na_kind, p_na_currency, p_na_state,
+                p_na_posted, p_na_held, p_na_floor, p_na_version
+               ) AS n (id, tenant_id, user_id, kind, currency, state, posted, held, floor, version);
+    END IF;
+
+    IF cardinality(p_ca_id) > 0 THEN
+        UPDATE accounts AS a
+           SET version = n.version, state = n.state, posted = n.posted, held = n.held,
+               updated_at = p_now
+          FROM unnest(p_ca_id, p_ca_expected, p_ca_version, p_ca_state, p_ca_posted, p_ca_held)
+               AS n (id, expected, version, state, posted, held)
+         WHERE a.id = n.id AND a.version = n.expected;
+        GET DIAGNOSTICS v_rows = ROW_COUNT;
+        IF v_rows <> cardinality(p_ca_id) THEN
+            RAISE EXCEPTION 'an account has another version' USING ERRCODE = 'TN003';
+        END IF;
+    END IF;
+
+    IF cardinality(p_np_id) > 0 THEN
+        INSERT INTO payments (
+            id, tenant_id, merchant_id, payer_account_id, settlement_account_id, state,
+            capture_method, decline_reason, currency, amount, captured, capturable, refunded,
+            refund_pending, fee, fee_refunded, fee_basis_points, fee_fixed, fee_refund_policy,
+            hold_expires_at, description, metadata, version, created_at, updated_at
+        )
+        SELECT n.id, n.tenant_id, n.merchant_id, n.payer_account_id, n.settlement_account_id,
+               n.state, n.capture_method, n.decline_reason, n.currency, n.amount, n.captured,
+               n.capturable, n.refunded, n.refund_pending, n.fee, n.fee_refunded,
+               n.fee_basis_points, n.fee_fixed, n.fee_refund_policy,
+               timestamptz 'epoch' + n.hold_expires_us * interval '1 microsecond',
+               n.description, n.metadata, n.version, p_now, p_now
+          FROM unnest(
+                p_np_id, p_np_tenant_id, p_np_merchant_id, p_np_payer_account_id,
+                p_np_settlement_account_id, p_np_state, p_np_capture_method, p_np_decline_reason,
+                p_np_currency, p_np_amount, p_np_captured, p_np_capturable, p_np_refunded,
+                p_np_refund_pending, p_np_fee, p_np_fee_refunded, p_np_fee_basis_points,
+                p_np_fee_fixed, p_np_fee_refund_policy, p_np_hold_expires_us, p_np_description,
+                p_np_metadata, p_np_version
+               ) AS n (
+                id, tenant_id, merchant_id, payer_account_id, settlement_account_id, state,
+                capture_method, decline_reason, currency, amount, captured, capturable, refunded,
+                refund_pending, fee, fee_refunded, fee_basis_points, fee_fixed, fee_refund_policy,
+                hold_expires_us, description, metadata, version
+               );
+    END IF;
+
+    IF cardinality(p_cp_id) > 0 THEN
+        UPDATE payments AS p
+           SET version = n.version, state = n.state, captured = n.captured,
+               capturable = n.capturable, refunded = n.refunded,
+               refund_pending = n.refund_pending, fee = n.fee, fee_refunded = n.fee_refunded,
+               updated_at = p_now
+          FROM unnest(
+                p_cp_id, p_cp_expected, p_cp_version, p_cp_state, p_cp_captured, p_cp_capturable,
+                p_cp_refunded, p_cp_refund_pending, p_cp_fee, p_cp_fee_refunded
+               ) AS n (
+                id, expected, version, state, captured, capturable, refunded, refund_pending, fee,
+                fee_refunded
+               )
+         WHERE p.id = n.id AND p.version = n.expected;
+        GET DIAGNOSTICS v_rows = ROW_COUNT;
+        IF v_rows <> cardinality(p_cp_id) THEN
+            RAISE EXCEPTION 'a payment has another version' USING ERRCODE = 'TN003';
+        END IF;
+    END IF;
+
+    IF cardinality(p_tr_id) > 0 THEN
+        INSERT INTO transfers (
+            id, debit_account_id, credit_account_id, amount, currency, reason, payment_id,
+            refund_id, description, debit_posted_after, credit_posted_after, seq, created_at
+        )
+        SELECT n.id, n.debit_account_id, n.credit_account_id, n.amount, n.currency, n.reason,
+               n.payment_id, n.refund_id, n.description, n.debit_posted_after,
+               n.credit_posted_after, p_seq, p_now
+          FROM unnest(
+                p_tr_id, p_tr_debit_account_id, p_tr_credit_account_id, p_tr_amount,
+                p_tr_currency, p_tr_reason, p_tr_payment_id, p_tr_refund_id, p_tr_description,
+                p_tr_debit_posted_after, p_tr_credit_posted_after
+               ) AS n (
+                id, debit_account_id, credit_account_id, amount, currency, reason, payment_id,
+                refund_id, description, debit_posted_after, credit_posted_after
+               );
+    END IF;
+
+    IF cardinality(p_re_id) > 0 THEN
+        INSERT INTO refunds (
+            id, payment_id, state, amount, currency, fee_refunded, description, seq, created_at
+        )
+        SELECT n.id, n.payment_id, n.state, n.amount, n.currency, n.fee_refunded, n.description,
+               p_seq, p_now
+          FROM unnest(
+                p_re_id, p_re_payment_id, p_re_state, p_re_amount, p_re_currency,
+                p_re_fee_refunded, p_re_description
+               ) AS n (id, payment_id, state, amount, currency, fee_refunded, description);
+    END IF;
+
+    IF cardinality(p_me_id) > 0 THEN
+        INSERT INTO merchants (
+            id, tenant_id, reference, display_name, state, settlement_terms, version, created_at,
+            updated_at
+        )
+        SELECT n.id, n.tenant_id, n.reference, n.display_name, n.state, n.settlement_terms,
+               n.version, p_now, p_now
+          FROM unnest(
+                p_me_id, p_me_expected, p_me_version, p_me_tenant_id, p_me_reference,
+                p_me_display_name, p_me_state, p_me_settlement_terms
+               ) AS n (
+                id, expected, version, tenant_id, reference, display_name, state, settlement_terms
+               )
+         WHERE n.expected = 0;
+        GET DIAGNOSTICS v_fulfilled = ROW_COUNT;
+        UPDATE merchants AS m
+           SET display_name = n.display_name, state = n.state,
+               settlement_terms = n.settlement_terms, version = n.version, updated_at = p_now
+          FROM unnest(
+                p_me_id, p_me_expected, p_me_version, p_me_display_name, p_me_state,
+                p_me_settlement_terms
+               ) AS n (id, expected, version, display_name, state, settlement_terms)
+         WHERE n.expected > 0 AND m.id = n.id AND m.version = n.expected;
+        GET DIAGNOSTICS v_rows = ROW_COUNT;
+        IF v_rows + v_fulfilled <> cardinality(p_me_id) THEN
+            RAISE EXCEPTION 'a merchant has another version' USING ERRCODE = 'TN003';
+        END IF;
+    END IF;
+
+    IF cardinality(p_dk_request_id) > 0 THEN
+        DELETE FROM requests AS r
+         USING unnest(p_dk_tenant_id, p_dk_request_id) AS k (tenant_id, request_id)
+         WHERE r.tenant_id = k.tenant_id AND r.request_id = k.request_id;
+        GET DIAGNOSTICS v_rows = ROW_COUNT;
+        IF v_rows <> cardinality(p_dk_request_id) THEN
+            RAISE EXCEPTION 'a request key is missing or taken' USING ERRCODE = 'TN004';
+        END IF;
+    END IF;
+END
+$$;
+-- PostgreSQL allows 100 arguments; a test counts them.

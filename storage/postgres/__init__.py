@@ -1,0 +1,1 @@
+"""Implements what the processor needs from storage on Postgres, with asyncpg."""

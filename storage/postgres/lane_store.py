@@ -1,0 +1,310 @@
+"""The truth of one shard as its lane sees it: takeover, loads and the one applying statement."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final, NamedTuple
+
+import asyncpg
+from asyncpg.prepared_stmt import PreparedStatement
+
+from processor.domain.view import Item
+from processor.ports import (
+    Ambiguous,
+    Batch,
+    Conflict,
+    Due,
+    Fenced,
+    Loaded,
+    Opened,
+    Ownership,
+    Rejected,
+    Unavailable,
+    Value,
+)
+from storage.postgres import columns, rows
+from storage.postgres.connections import connect
+
+APPLY_SECONDS_MAX: Final = 5.0
+"""A batch takes milliseconds; past this the server is gone or stuck, and its fate is unknown."""
+LOAD_SECONDS_MAX: Final = 5.0
+TAKEOVER_SECONDS_MAX: Final = 10.0
+"""A takeover waits for the statement that its predecessor is running."""
+EVICT_MS_MAX: Final = 5_000
+CLOSE_SECONDS_MAX: Final = 1.0
+
+GENESIS: Final = bytes(32)
+
+_RECORDED = """
+SELECT l.owner, l.backend_pid, a.pid IS NOT NULL AS alive
+  FROM lanes AS l
+  LEFT JOIN pg_stat_activity AS a
+         ON a.pid = l.backend_pid AND a.application_name = $2
+ WHERE l.shard = $1
+"""
+
+_TAKE_OVER = """
+INSERT INTO lanes AS l (shard, epoch, owner, incarnation, backend_pid, opened_at)
+VALUES ($1, 1, $2, $3, pg_backend_pid(), clock_timestamp())
+ON CONFLICT (shard) DO UPDATE
+   SET epoch = l.epoch + 1, owner = excluded.owner, incarnation = excluded.incarnation,
+       backend_pid = excluded.backend_pid, opened_at = excluded.opened_at
+RETURNING epoch
+"""
+
+_HEAD = f"""
+SELECT seq, hash, {rows.micros("created_at")}
+  FROM journal ORDER BY seq DESC LIMIT 1
+"""
+
+_CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+
+_ACCOUNTS = f"SELECT {rows.ACCOUNT_COLUMNS} FROM accounts WHERE id = ANY($1::text[])"
+_HOLDS = f"""
+SELECT payer_account_id, id, {rows.micros("hold_expires_at")}
+  FROM payments WHERE payer_account_id = ANY($1::text[]) AND capturable > 0
+"""
+_PAYMENTS = f"SELECT {rows.PAYMENT_COLUMNS} FROM payments WHERE id = ANY($1::text[])"
+_MERCHANTS = f"SELECT {rows.MERCHANT_COLUMNS} FROM merchants WHERE id = ANY($1::text[])"
+_REFERENCES = """
+SELECT m.tenant_id, m.reference, m.id
+  FROM unnest($1::text[], $2::text[]) AS k (tenant_id, reference)
+  JOIN merchants AS m ON m.tenant_id = k.tenant_id AND m.reference = k.reference
+"""
+_KEYS = f"""
+SELECT {rows.KEY_COLUMNS}
+  FROM unnest($1::text[], $2::text[]) AS k (tenant_id, request_id)
+  JOIN requests USING (tenant_id, request_id)
+"""
+
+_DUE_HOLDS = """
+SELECT DISTINCT payer_account_id
+  FROM (SELECT payer_account_id FROM payments
+         WHERE capturable > 0 AND hold_expires_at <= $1
+         ORDER BY hold_expires_at LIMIT $2) AS due
+"""
+_OLD_KEYS = "SELECT tenant_id, request_id FROM requests WHERE created_at < $1 LIMIT $2"
+
+_CHECK = "SELECT check_lane_v1($1, $2, $3, $4)"
+APPLY_ARGUMENTS: Final = 93
+_LOCK = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))"
+_APPLY = f"SELECT apply_batch_v1({', '.join(f'${n + 1}' for n in range(APPLY_ARGUMENTS))})"
+
+_LOST = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError)
+
+
+class _Session(NamedTuple):
+    """The connections of one takeover: for applying, for loading meanwhile, for housekeeping."""
+
+    lane: "asyncpg.Connection[asyncpg.Record]"
+    loads: "asyncpg.Connection[asyncpg.Record]"
+    chores: "asyncpg.Connection[asyncpg.Record]"
+    apply: "PreparedStatement[asyncpg.Record]"
+
+
+class PostgresLaneStore:
+    """One shard in one Postgres database. Implements processor.ports.LaneStorage."""
+
+    def __init__(self, dsn: str, shard: str) -> None:
+        self._dsn = dsn
+        self._shard = shard
+        self._name = f"tender-lane-{shard}"
+        self._session: _Session | None = None
+        self._not_replicated = False
+
+    async def open(self, owner: str, *, evict: bool) -> Opened:
+        """Take the lane over; this owner's own earlier session is always ended first."""
+        await self.close()
+        opening: list[asyncpg.Connection[asyncpg.Record]] = []
+        try:
+            with _unavailable():
+                async with asyncio.timeout(TAKEOVER_SECONDS_MAX):
+                    opened = await self._open(owner, opening, evict=evict)
+        except BaseException:
+            for connection in opening:
+                connection.terminate()
+            raise
+        return opened
+
+    async def _open(
+        self,
+        owner: str,
+        opening: "list[asyncpg.Connection[asyncpg.Record]]",
+        *,
+        evict: bool,
+    ) -> Opened:
+        lane = await connect(self._dsn, self._name, plans=True)
+        opening.append(lane)
+        lane.add_log_listener(self._note_warning)
+        await self._end_recorded_session(lane, owner, evict=evict)
+        if not await lane.fetchval(_LOCK, self._name):
+            raise Unavailable("another owner holds the lane")
+        incarnation = secrets.token_hex(6)
+        self._not_replicated = False
+        epoch = await lane.fetchval(_TAKE_OVER, self._shard, owner, incarnation)
+        if self._not_replicated:
+            # What an earlier batch committed here may exist nowhere else (R13).
+            raise Unavailable("the takeover was not replicated")
+        head = await lane.fetchrow(_HEAD)
+        clock = await lane.fetchval(_CLOCK)
+        apply = await lane.prepare(_APPLY)
+        loads = await connect(self._dsn, f"{self._name}-loads", plans=True)
+        opening.append(loads)
+        chores = await connect(self._dsn, f"{self._name}-chores", plans=False)
+        self._session = _Session(lane, loads, chores, apply)
+        return Opened(
+            Ownership(self._shard, epoch, owner, incarnation),
+            head["seq"] if head else 0,
+            head["hash"] if head else GENESIS,
+            clock,
+            head["created_at"] if head else 0,
+        )
+
+    async def load(self, items: Sequence[Item]) -> Loaded:
+        """Return committed state for the items."""
+        by_kind: dict[str, list[Item]] = {}
+        for item in items:
+            by_kind.setdefault(item.kind, []).append(item)
+        values: dict[Item, Value] = dict.fromkeys(items)
+        holds: dict[str, dict[str, int]] = {}
+        with _unavailable():
+            if found := by_kind.get("key"):
+                for row in await self._fetch_pairs(_KEYS, found):
+                    key = rows.key(row)
+                    values[Item("key", key.request_id, key.tenant_id)] = key
+            if found := by_kind.get("account"):
+                names = [item.id for item in found]
+                for row in await self._fetch(_ACCOUNTS, names):
+                    values[Item("account", row["id"])] = rows.account(row)
+                for row in await self._fetch(_HOLDS, names):
+                    holds.setdefault(row["payer_account_id"], {})[row["id"]] = row[
+                        "hold_expires_at"
+                    ]
+            if found := by_kind.get("payment"):
+                for row in await self._fetch(_PAYMENTS, [item.id for item in found]):
+                    values[Item("payment", row["id"])] = rows.payment(row)
+            if found := by_kind.get("merchant"):
+                for row in await self._fetch(_MERCHANTS, [item.id for item in found]):
+                    values[Item("merchant", row["id"])] = rows.merchant(row)
+            if found := by_kind.get("reference"):
+                for row in await self._fetch_pairs(_REFERENCES, found):
+                    values[Item("reference", row["reference"], row["tenant_id"])] = row["id"]
+        return Loaded(values, holds)
+
+    async def apply(self, ownership: Ownership, batch: Batch) -> None:
+        """Commit a batch in one statement."""
+        async with self._on_lane() as session:
+            await session.apply.fetchval(
+                *columns.arguments(ownership, batch), timeout=APPLY_SECONDS_MAX
+            )
+
+    async def check(self, ownership: Ownership) -> None:
+        """Return if the lane is still owned."""
+        async with self._on_lane() as session:
+            await session.lane.fetchval(
+                _CHECK,
+                ownership.shard,
+                ownership.epoch,
+                ownership.owner,
+                ownership.incarnation,
+                timeout=APPLY_SECONDS_MAX,
+            )
+
+    async def due(self, now: int, keys_older_than: int, limit: int) -> Due:
+        """Return work for the lane's housekeeping, and the database's clock."""
+        with _unavailable():
+            chores = self._require_session().chores
+            accounts = await chores.fetch(
+                _DUE_HOLDS, columns.instant(now), limit, timeout=LOAD_SECONDS_MAX
+            )
+            keys = await chores.fetch(
+                _OLD_KEYS, columns.instant(keys_older_than), limit, timeout=LOAD_SECONDS_MAX
+            )
+            clock = await chores.fetchval(_CLOCK, timeout=LOAD_SECONDS_MAX)
+        return Due(
+            [row["payer_account_id"] for row in accounts],
+            [(row["tenant_id"], row["request_id"]) for row in keys],
+            clock,
+        )
+
+    async def close(self) -> None:
+        """Give the lane up: the advisory lock goes with the session."""
+        session, self._session = self._session, None
+        if session is None:
+            return
+        for connection in (session.lane, session.loads, session.chores):
+            try:
+                await connection.close(timeout=CLOSE_SECONDS_MAX)
+            except (*_LOST, asyncpg.PostgresError):
+                connection.terminate()
+
+    async def _end_recorded_session(
+        self, lane: "asyncpg.Connection[asyncpg.Record]", owner: str, *, evict: bool
+    ) -> None:
+        recorded = await lane.fetchrow(_RECORDED, self._shard, self._name)
+        if recorded is None or not recorded["alive"]:
+            return
+        if evict or recorded["owner"] == owner:
+            await lane.fetchval(
+                "SELECT pg_terminate_backend($1, $2)", recorded["backend_pid"], EVICT_MS_MAX
+            )
+
+    async def _fetch(self, query: str, names: list[str]) -> list[asyncpg.Record]:
+        loads = self._require_session().loads
+        return await loads.fetch(query, names, timeout=LOAD_SECONDS_MAX)
+
+    async def _fetch_pairs(self, query: str, items: list[Item]) -> list[asyncpg.Record]:
+        loads = self._require_session().loads
+        return await loads.fetch(
+            query,
+            [item.tenant_id for item in items],
+            [item.id for item in items],
+            timeout=LOAD_SECONDS_MAX,
+        )
+
+    def _require_session(self) -> _Session:
+        if self._session is None:
+            raise Unavailable("the lane is closed")
+        return self._session
+
+    def _note_warning(self, _: object, message: Any) -> None:
+        # "canceling wait for synchronous replication": committed here, perhaps nowhere else.
+        if message.sqlstate == "01000":
+            self._not_replicated = True
+
+    @asynccontextmanager
+    async def _on_lane(self) -> AsyncIterator[_Session]:
+        """Translate what goes wrong on the lane's connection."""
+        session = self._require_session()
+        self._not_replicated = False
+        try:
+            yield session
+        except _LOST as error:
+            raise Ambiguous(type(error).__name__) from error
+        except asyncpg.PostgresError as error:
+            raise _translated(error) from error
+        if self._not_replicated:
+            raise Ambiguous("not replicated")
+
+
+@contextmanager
+def _unavailable() -> Iterator[None]:
+    """Translate what goes wrong while nothing is being written."""
+    try:
+        yield
+    except (*_LOST, asyncpg.PostgresError) as error:
+        raise Unavailable(f"{type(error).__name__}") from error
+
+
+def _translated(error: asyncpg.PostgresError) -> Exception:
+    state = error.sqlstate or ""
+    if state == "TN001":
+        return Fenced(str(error))
+    if state in ("TN002", "TN003", "TN004", "23505"):
+        return Conflict(str(error))
+    if state[:2] in ("22", "23"):
+        return Rejected(f"{state} {getattr(error, 'constraint_name', None) or ''}".strip())
+    # The server gave up on the statement for a reason of its own; what came of it shows only once
+    # the epoch is raised and the keys are looked up.
+    return Ambiguous(state)

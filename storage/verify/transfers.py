@@ -1,0 +1,191 @@
+"""Transfers and refunds: rows equal their records in the journal, sides fit, balances chain."""
+
+from collections.abc import Iterable
+from typing import Final, Generic, TypeVar
+
+from processor.domain.payments import Refund
+from processor.domain.transfers import Transfer
+from storage.verify.accounts import AccountsCheck, Book
+from storage.verify.journal import Body
+from storage.verify.payments import PaymentsCheck
+from storage.verify.report import Tally, differences, differs, row
+from storage.verify.tables import (
+    REFUND_COLUMNS,
+    TRANSFER_COLUMNS,
+    Connection,
+    Row,
+    Stream,
+    select,
+)
+
+WHY_RECORD: Final = "record in the journal"
+
+Record = TypeVar("Record", Transfer, Refund)
+
+
+class Records(Generic[Record]):
+    """Rows written once, beside their records: both come in the order of their ids.
+
+    Rows whose record has not come yet wait; when journal and table agree, none does for long.
+    """
+
+    def __init__(self, table: str, columns: tuple[str, ...]) -> None:
+        self.tally = Tally(f"{table} equal the journal", "R17")
+        self._table = table
+        self._columns = columns
+        self._waiting: dict[str, Row] = {}
+
+    def read(self, stored: Row) -> None:
+        """Take in a row."""
+        self.tally.rows += 1
+        self._waiting[stored[0]] = stored
+
+    def records(self, records: Iterable[Record], seq: int) -> None:
+        """Compare a batch's records with the rows."""
+        for record in records:
+            stored = self._waiting.pop(record.id, None)
+            where = row(self._table, id=record.id)
+            if stored is None:
+                self.tally.breach(f"{where}: is missing (journal seq={seq})")
+                continue
+            expected: Row = (*record, seq)
+            if stored != expected:
+                for breach in differences(where, self._columns, stored, expected, WHY_RECORD):
+                    self.tally.breach(breach)
+
+    def extra(self, stored: Row) -> None:
+        """Report a row that has no record."""
+        where = row(self._table, id=stored[0])
+        self.tally.breach(f"{where}: is in the table with seq {stored[-1]}, but not in the journal")
+
+    def finish(self) -> None:
+        """Report the rows whose record never came."""
+        for stored in self._waiting.values():
+            self.extra(stored)
+
+
+class TransfersCheck:
+    """Reads the transfers once: compares, folds into the books, adds up for the payments."""
+
+    def __init__(self, stream: Stream, accounts: AccountsCheck, payments: PaymentsCheck) -> None:
+        self.sides = Tally("transfers have two fitting sides", "I1")
+        self.chained = Tally("balances after transfers", "I9")
+        self.records: Records[Transfer] = Records("transfers", TRANSFER_COLUMNS)
+        self._stream = stream
+        self._accounts = accounts
+        self._payments = payments
+
+    @classmethod
+    async def open(
+        cls, connection: Connection, accounts: AccountsCheck, payments: PaymentsCheck
+    ) -> "TransfersCheck":
+        """Start reading the table."""
+        stream = await Stream.open(connection, select("transfers", TRANSFER_COLUMNS))
+        return cls(stream, accounts, payments)
+
+    async def batch(self, body: Body, seq: int) -> None:
+        """Take in a batch's transfers; its accounts and payments were taken in before."""
+        if not body.transfers:
+            return
+        for record in await self._stream.until(max(one.id for one in body.transfers)):
+            self._fold(stored := tuple(record))
+            self.records.read(stored)
+        self.records.records(body.transfers, seq)
+
+    async def finish(self) -> None:
+        """Take in the rows beyond the journal's newest transfer."""
+        self.records.finish()
+        async for chunk in self._stream.rest():
+            for record in chunk:
+                self._fold(stored := tuple(record))
+                self.records.tally.rows += 1
+                self.records.extra(stored)
+
+    def _fold(self, stored: Row) -> None:
+        (
+            transfer_id, debit_id, credit_id, amount, currency, reason, payment_id, _, _,
+            debit_after, credit_after, _, _,
+        ) = stored  # fmt: skip
+        self.sides.rows += 1
+        self.chained.rows += 1
+        debit, credit = self._accounts.books.get(debit_id), self._accounts.books.get(credit_id)
+        if debit is not None:
+            self._post(debit, transfer_id, "debit_posted_after", -amount, debit_after)
+        if credit is not None:
+            self._post(credit, transfer_id, "credit_posted_after", amount, credit_after)
+        self._fit(transfer_id, debit, credit, currency, amount)
+        if payment_id is not None:
+            self._payments.transfer(payment_id, transfer_id, reason, amount)
+
+    def _post(self, book: Book, transfer_id: str, column: str, change: int, after: int) -> None:
+        book.posted += change
+        expected = book.posted_after + change
+        if after != expected:
+            where = row("transfers", id=transfer_id)
+            self.chained.breach(
+                differs(where, column, after, expected, "balance before and amount")
+            )
+        book.posted_after = after  # So that one false amount is one breach of its account.
+
+    def _fit(
+        self, transfer_id: str, debit: Book | None, credit: Book | None, currency: str, amount: int
+    ) -> None:
+        """Check both sides; they are taken from the journal, which the accounts must equal."""
+        if (
+            debit is not None
+            and credit is not None
+            and debit is not credit
+            and debit.currency == credit.currency == currency
+            and debit.tenant_id == credit.tenant_id
+            and amount > 0
+        ):
+            return
+        problem = "its accounts are of two tenants"
+        if debit is None or credit is None:
+            side = "debit_account_id" if debit is None else "credit_account_id"
+            problem = f"{side} is not an account"
+        elif debit is credit:
+            problem = "debit_account_id and credit_account_id are the same"
+        elif not debit.currency == credit.currency == currency:
+            problem = (
+                f"currency is {currency}, its accounts have {debit.currency}, {credit.currency}"
+            )
+        elif amount <= 0:
+            problem = f"amount is {amount}"
+        self.sides.breach(f"{row('transfers', id=transfer_id)}: {problem}")
+
+
+class RefundsCheck:
+    """Reads the refunds once: compares, and adds up for the payments."""
+
+    def __init__(self, stream: Stream, payments: PaymentsCheck) -> None:
+        self.records: Records[Refund] = Records("refunds", REFUND_COLUMNS)
+        self._stream = stream
+        self._payments = payments
+
+    @classmethod
+    async def open(cls, connection: Connection, payments: PaymentsCheck) -> "RefundsCheck":
+        """Start reading the table."""
+        return cls(await Stream.open(connection, select("refunds", REFUND_COLUMNS)), payments)
+
+    async def batch(self, body: Body, seq: int) -> None:
+        """Take in a batch's refunds; its payments were taken in before."""
+        if not body.refunds:
+            return
+        for record in await self._stream.until(max(one.id for one in body.refunds)):
+            self._add(stored := tuple(record))
+            self.records.read(stored)
+        self.records.records(body.refunds, seq)
+
+    async def finish(self) -> None:
+        """Take in the rows beyond the journal's newest refund."""
+        self.records.finish()
+        async for chunk in self._stream.rest():
+            for record in chunk:
+                self._add(stored := tuple(record))
+                self.records.tally.rows += 1
+                self.records.extra(stored)
+
+    def _add(self, stored: Row) -> None:
+        refund_id, payment_id, state, amount, _, fee_refunded, *_ = stored
+        self._payments.refund(payment_id, refund_id, state, amount, fee_refunded)

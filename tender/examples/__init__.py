@@ -1,0 +1,1 @@
+"""One runnable file per scenario: `python -m tender.examples.refund`, against TENDER_TARGET."""

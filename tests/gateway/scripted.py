@@ -1,0 +1,132 @@
+"""A processor over a real socket that does what a test tells it: answer, twice, late or never."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+
+from kit import api_keys, internal_auth, serving
+from tender.v1 import lane_pb2, lane_pb2_grpc, payment_pb2, query_pb2, query_pb2_grpc
+
+TOKEN = "internal-token-of-the-tests-0123456789"
+PEPPER = bytes(range(32))
+MERCHANT = "mer_eu_0000000000000000000001"
+OTHER_MERCHANT = "mer_eu_0000000000000000000002"
+ACCOUNT = "acc_eu_0000000000000000000001"
+OTHER_ACCOUNT = "acc_eu_0000000000000000000002"
+PAYMENT = "pay_eu_0000000000000000000001"
+
+Send = Callable[[lane_pb2.Outcome], Awaitable[None]]
+Script = Callable[[lane_pb2.Command, Send], Awaitable[None]]
+
+
+async def echo(command: lane_pb2.Command, send: Send) -> None:
+    """Answer with the command's own request_id, so that a mix-up shows."""
+    await send(echoed(command))
+
+
+def echoed(command: lane_pb2.Command, *, replayed: bool = False) -> lane_pb2.Outcome:
+    request_id = payment_pb2.AuthorizePaymentRequest.FromString(command.request).request_id
+    response = payment_pb2.AuthorizePaymentResponse(
+        payment=payment_pb2.Payment(description=request_id), read_token="s1.1.1"
+    )
+    return lane_pb2.Outcome(
+        correlation_id=command.correlation_id,
+        response=response.SerializeToString(),
+        replayed=replayed,
+    )
+
+
+def refused(command: lane_pb2.Command, **refusal: Any) -> lane_pb2.Outcome:
+    return lane_pb2.Outcome(
+        correlation_id=command.correlation_id, refusal=lane_pb2.Refusal(**refusal)
+    )
+
+
+class ScriptedProcessor(lane_pb2_grpc.LaneServiceServicer, query_pb2_grpc.QueryServiceServicer):
+    """The transport is real; what is said over it is the test's."""
+
+    def __init__(self) -> None:
+        self.script: Script = echo
+        self.commands: list[lane_pb2.Command] = []
+        self.batch_sizes: list[int] = []
+        self.reads: list[query_pb2.ReadRequest] = []
+        self.read_answer = query_pb2.ReadResponse(response=b"")
+        self.keys: dict[str, query_pb2.GetApiKeyResponse] = {}
+        self.key_lookups: list[str] = []
+        self.key_script: Callable[[], Awaitable[None]] | None = None
+        self.refuses_streams = False
+        self._streams: set[asyncio.Task[Any]] = set()
+
+    def add_key(self, *scopes: str, merchant_id: str = "", tenant_id: str = "acme") -> str:
+        key = api_keys.generate()
+        self.keys[key.key_id] = query_pb2.GetApiKeyResponse(
+            secret_hash=api_keys.secret_hash(PEPPER, key.secret),
+            tenant_id=tenant_id,
+            scopes=scopes,
+            merchant_id=merchant_id,
+        )
+        return key.text
+
+    def break_streams(self) -> None:
+        """End every stream in the middle of whatever it does."""
+        for stream in self._streams:
+            stream.cancel("broken by the test")
+
+    async def Execute(self, request_iterator: Any, context: Any) -> None:
+        if self.refuses_streams:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "refused by the test")
+        stream = asyncio.create_task(self._serve(context))
+        self._streams.add(stream)
+        try:
+            await asyncio.wait([stream])
+        finally:
+            stream.cancel()
+            self._streams.discard(stream)
+        if not stream.cancelled():
+            stream.result()
+            return
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "broken by the test")
+
+    async def _serve(self, context: Any) -> None:
+        one_at_a_time = asyncio.Lock()
+
+        async def send(outcome: lane_pb2.Outcome) -> None:
+            async with one_at_a_time:
+                await context.write(lane_pb2.ExecuteResponse(outcomes=[outcome]))
+
+        async with asyncio.TaskGroup() as group:
+            while (message := await context.read()) is not grpc.aio.EOF:
+                self.batch_sizes.append(len(message.commands))
+                self.commands.extend(message.commands)
+                for command in message.commands:
+                    group.create_task(self.script(command, send))
+
+    async def Read(self, request: query_pb2.ReadRequest, context: Any) -> query_pb2.ReadResponse:
+        self.reads.append(request)
+        return self.read_answer
+
+    async def GetApiKey(
+        self, request: query_pb2.GetApiKeyRequest, context: Any
+    ) -> query_pb2.GetApiKeyResponse:
+        self.key_lookups.append(request.key_id)
+        if self.key_script is not None:
+            await self.key_script()
+        if request.key_id not in self.keys:
+            await context.abort(grpc.StatusCode.NOT_FOUND)
+        return self.keys[request.key_id]
+
+
+@asynccontextmanager
+async def listening(processor: ScriptedProcessor, address: str) -> AsyncIterator[grpc.aio.Server]:
+    server = serving.create_server([internal_auth.InternalGuard(TOKEN)], rpcs_max=1_000)
+    lane_pb2_grpc.add_LaneServiceServicer_to_server(processor, server)
+    query_pb2_grpc.add_QueryServiceServicer_to_server(processor, server)
+    serving.bind(server, address)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop(None)

@@ -1,0 +1,49 @@
+"""The same tests on a shard in memory and on one in Postgres."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from processor.lane import Lane, Limits
+from processor.ports import LaneStorage
+from storage.memory import Database, MemoryLaneStore
+from storage.postgres.lane_store import PostgresLaneStore
+from tests.conftest import Shard
+from tests.lane.harness import Caller
+
+START_SECONDS_MAX = 10.0
+
+
+@contextlib.asynccontextmanager
+async def running(
+    storage: LaneStorage, *, owner: str = "test-owner", limits: Limits | None = None
+) -> AsyncIterator[Lane]:
+    """A lane that runs until the block ends."""
+    lane = Lane(storage, region="eu", shard="s1", owner=owner, limits=limits)
+    task = asyncio.create_task(lane.run())
+    try:
+        async with asyncio.timeout(START_SECONDS_MAX):
+            while not lane.is_open and not task.done():
+                await asyncio.sleep(0.002)
+        yield lane
+    finally:
+        await lane.stop(1.0)
+        await asyncio.wait_for(task, 10)
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def storage(request: pytest.FixtureRequest) -> LaneStorage:
+    """An empty shard."""
+    if request.param == "memory":
+        return MemoryLaneStore(Database(), "s1")
+    shard: Shard = request.getfixturevalue("shard")
+    return PostgresLaneStore(shard.lane_url, "s1")
+
+
+@pytest.fixture
+async def caller(storage: LaneStorage) -> AsyncIterator[Caller]:
+    """Calls a lane on an empty shard."""
+    async with running(storage) as lane:
+        yield Caller(lane)
