@@ -25,6 +25,10 @@ RECEIVE_BYTES_MAX: Final = 16 * 1024 * 1024  # 300 outcomes of 50 KiB.
 ABSENCE_SECONDS_MAX: Final = 5.0  # A restart takes less; past it, new commands fail at once.
 _BACKOFF_SECONDS_MIN: Final = 0.05
 _BACKOFF_SECONDS_MAX: Final = 1.0
+# gRPC hands calls over one by one, so that without a pace a message holds one command (1.05 at 128
+# in flight). With it 5, and a call costs 183 instead of 212 us of CPU here and 30 instead of 77 at
+# the processor. A lone command waits for nothing.
+_PACE_SECONDS: Final = 0.001
 _STABLE_SECONDS: Final = 1.0
 _CONNECT_SECONDS_MAX: Final = 5.0
 _SWEEP_SECONDS: Final = 0.05  # A client with a shorter deadline is told by its own gRPC.
@@ -87,16 +91,6 @@ class LaneClient:
         self._has_answered = False
         self._connected_at = self._absent_since = self._loop.time()
         self._last_failure = ""
-        metrics.GATEWAY_IN_FLIGHT.set_function(lambda: len(self._calls))
-        metrics.GATEWAY_LANE_CONNECTED.set_function(lambda: self._is_connected)
-
-    @property
-    def in_flight(self) -> int:
-        return len(self._calls)
-
-    @property
-    def is_connected(self) -> bool:
-        return self._is_connected
 
     def submit(
         self, method: int, request: bytes, principal: lane_pb2.Principal, timeout_seconds: float
@@ -121,6 +115,7 @@ class LaneClient:
         )
         self._unsent.append(correlation_id)
         self._wake.set()
+        metrics.GATEWAY_IN_FLIGHT.inc()
         return outcome
 
     async def run(self) -> None:
@@ -173,6 +168,7 @@ class LaneClient:
 
     def _note_connected(self) -> None:
         self._is_connected = True
+        metrics.GATEWAY_LANE_CONNECTED.set(1)
         self._connected_at = self._loop.time()
         # What a broken stream left unanswered goes first, for it arrived first.
         self._unsent = list(self._calls)
@@ -183,15 +179,20 @@ class LaneClient:
 
     def _note_disconnected(self, broken: ExceptionGroup[Exception]) -> None:
         self._is_connected = self._has_answered = False
+        metrics.GATEWAY_LANE_CONNECTED.set(0)
         failure = " ".join(sorted({_failure_name(error) for error in broken.exceptions}))
         if failure != self._last_failure:
             self._last_failure = failure
             _log.warning("lane_disconnected", failure=failure, in_flight=len(self._calls))
 
     async def _write(self, stream: Stream) -> None:
-        """Send what has gathered while the last message was being written; never linger."""
+        """Send at once when it is quiet, and under load what a millisecond brings together."""
+        sent_at = 0.0
         while True:
             await self._wake.wait()
+            if self._loop.time() - sent_at < _PACE_SECONDS:
+                await asyncio.sleep(_PACE_SECONDS)
+            sent_at = self._loop.time()
             batch = self._next_batch()
             if batch.commands:
                 await stream.write(batch)
@@ -243,8 +244,7 @@ class LaneClient:
                 call.outcome.set_exception(Refused("OUTCOME_UNKNOWN"))
             else:
                 call.outcome.set_result(outcome)
-        if not self._calls:
-            self._is_idle.set()
+        self._note_settled()
 
     async def _sweep_regularly(self) -> None:
         while True:
@@ -261,6 +261,10 @@ class LaneClient:
         if not call.outcome.done():
             reason = "OUTCOME_UNKNOWN" if call.times_sent else "SHARD_UNAVAILABLE"
             call.outcome.set_exception(Refused(reason))
+        self._note_settled()
+
+    def _note_settled(self) -> None:
+        metrics.GATEWAY_IN_FLIGHT.dec()
         if not self._calls:
             self._is_idle.set()
 

@@ -9,6 +9,7 @@ with which a caller who reuses a request_id is told what differs.
 
 from collections.abc import Callable
 from hashlib import blake2b
+from struct import Struct
 from typing import Any, Final
 from zlib import crc32
 
@@ -21,7 +22,6 @@ Fields = tuple[tuple[str, Encode], ...]
 
 VERSION: Final = 1
 _DIGEST_SIZE: Final = 16
-_CRC_SIZE: Final = 4
 _HEAD_SIZE: Final = 2 + _DIGEST_SIZE
 _HOLD_DURATION_DEFAULT: Final = 604_800
 _UNSET: Final = b""
@@ -158,15 +158,19 @@ _HEADS: Final = {method: bytes((VERSION, method)) for method in FIELDS}
 _ENCODERS: Final = {
     method: tuple(encode for _, encode in fields) for method, fields in FIELDS.items()
 }
+# One unsigned 32-bit number for each field.
+_NUMBERS: Final = {method: Struct(f">{len(fields)}I") for method, fields in FIELDS.items()}
 
 
 def fingerprint(method: int, request: Message) -> bytes:
     """Return what tells this request from every other one, request_id left aside."""
     head = _HEADS[method]
+    pack = _NUMBERS[method].pack
     parts = [encode(request) for encode in _ENCODERS[method]]
-    digest = blake2b(head + _joined(parts), digest_size=_DIGEST_SIZE).digest()
-    crcs = b"".join([crc32(part).to_bytes(_CRC_SIZE, "big") for part in parts])
-    return head + digest + crcs
+    # All lengths first: no two lists of parts give the same bytes.
+    content = b"".join((head, pack(*map(len, parts)), *parts))
+    digest = blake2b(content, digest_size=_DIGEST_SIZE).digest()
+    return head + digest + pack(*map(crc32, parts))
 
 
 def differing_fields(stored: bytes, method: int, request: Message) -> list[str]:
@@ -179,18 +183,12 @@ def differing_fields(stored: bytes, method: int, request: Message) -> list[str]:
     if stored == fresh:
         return []
     names = [name for name, _ in FIELDS[method]]
-    differing = [
-        name for index, name in enumerate(names) if _crc_at(stored, index) != _crc_at(fresh, index)
-    ]
+    unpack = _NUMBERS[method].unpack
+    crcs = zip(names, unpack(stored[_HEAD_SIZE:]), unpack(fresh[_HEAD_SIZE:]), strict=True)
     # The digests differ: should every checksum collide, any field may be the one.
-    return differing or names
+    return [name for name, before, now in crcs if before != now] or names
 
 
 def _joined(parts: list[bytes]) -> bytes:
-    """Join parts so that no two lists give the same bytes: every part follows its length."""
+    """Join parts of any number so that no two lists give the same bytes."""
     return b"".join([b"%d:%b" % (len(part), part) for part in parts])
-
-
-def _crc_at(value: bytes, index: int) -> bytes:
-    start = _HEAD_SIZE + index * _CRC_SIZE
-    return value[start : start + _CRC_SIZE]

@@ -11,7 +11,7 @@ from processor.domain.context import Context
 from processor.domain.decide import check_access, decide, expire
 from processor.domain.draft import Changes
 from processor.domain.refusals import Refused, RequestIdReused
-from processor.domain.view import TOMBSTONE, Key
+from processor.domain.view import TOMBSTONE, Item, Key
 from processor.entries import DEADLINE_PASSED, Entry, Reply, internal_error, refusal
 from processor.overlay import Overlay
 
@@ -48,16 +48,16 @@ class Decider:
         expired = 0
         for entry in entries:
             overlay = work.overlay
-            due_at = context.now if expiring else 0
-            if needs.missing(entry.command, overlay, self._place, due_at):
+            due = self._due_accounts(entry.command, overlay, context.now if expiring else 0)
+            if due is None:
                 work.again.append(entry)
                 continue
             if entry.deadline <= monotonic_now and not entry.uncertain:
                 work.replies.append((entry, DEADLINE_PASSED))
                 continue
             try:
-                if expiring:
-                    expired += self._expire_due(entry, overlay, context)
+                for account_id in due:
+                    expired += _expire(account_id, overlay, context)
                 reply = self._decide_one(entry, overlay, context, read_token)
             except Refused as refused:
                 reply = refusal(refused)
@@ -66,15 +66,21 @@ class Decider:
             work.replies.append((entry, reply))
         return work._replace(holds_expired=expired)
 
-    def _expire_due(self, entry: Entry, overlay: Overlay, context: Context) -> int:
-        expired = 0
-        for item in list(needs.needed(entry.command, overlay, self._place)):
+    def _due_accounts(
+        self, command: commands.Command, overlay: Overlay, now: int
+    ) -> list[str] | None:
+        """Return the accounts with holds to expire first; None if something must be loaded."""
+        due: list[str] = []
+        for item in needs.needed(command, overlay, self._place):
+            if not overlay.knows(item):
+                return None
             if item.kind == "account":
-                changes = expire(overlay, item.id, context)
-                if changes is not None:
-                    expired += len(changes.payments)
-                    overlay.absorb(changes)
-        return expired
+                payments = overlay.due_holds(item.id, now)
+                if payments:
+                    due.append(item.id)
+                if any(not overlay.knows(Item("payment", payment)) for payment in payments):
+                    return None
+        return due
 
     def _decide_one(
         self, entry: Entry, overlay: Overlay, context: Context, read_token: str
@@ -108,6 +114,15 @@ class Decider:
             )
         )
         return Reply(response=response, declined=decision.answer.declined)
+
+
+def _expire(account_id: str, overlay: Overlay, context: Context) -> int:
+    """Expire the due holds of an account; return how many (R18)."""
+    changes = expire(overlay, account_id, context)
+    if changes is None:
+        return 0
+    overlay.absorb(changes)
+    return len(changes.payments)
 
 
 def _replay(entry: Entry, key: Key) -> Reply:

@@ -67,7 +67,7 @@ class Budget:
         self._ambiguous = False
 
     def attempt_timeout(self, now: float) -> float:
-        return max(min(self._policy.attempt_timeout, self._deadline - now), 0.001)
+        return max(min(self._policy.attempt_timeout, self._deadline - now), 0.0)
 
     def delay_after(self, failure: errors.Failure, now: float, jitter: float) -> float:
         """Seconds to wait before the next attempt; raises what the caller gets if there is none.

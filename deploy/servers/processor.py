@@ -21,10 +21,6 @@ _RPCS_MAX: Final = 1_000
 _DRAIN_SECONDS: Final = 5.0
 """For commands that wait for a batch when the processor is told to stop."""
 
-_STREAM_BYTES_MAX: Final = 16 << 20
-"""A message of the internal stream carries up to 1,000 commands of at most 64 KiB each; gateways
-send far less, and the queue's own bound in bytes stands behind this."""
-
 _log = logs.logger()
 
 
@@ -53,7 +49,6 @@ async def serve(
     server = serving.create_server(
         [internal_auth.InternalGuard(processor.internal_token())],
         rpcs_max=_RPCS_MAX,
-        receive_bytes_max=_STREAM_BYTES_MAX,
     )
     lane_pb2_grpc.add_LaneServiceServicer_to_server(LaneServicer(lane), server)
     query_pb2_grpc.add_QueryServiceServicer_to_server(QueryServicer(queries), server)

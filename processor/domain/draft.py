@@ -127,7 +127,7 @@ class Draft:
         refund_id: str | None = None,
         description: str = "",
     ) -> Transfer:
-        """Post a transfer between accounts as drafted so far; the caller has seen that it is covered."""
+        """Post a transfer between accounts as drafted so far; the caller knows it is covered."""
         assert amount > 0
         assert debit.id != credit.id
         assert debit.currency == credit.currency

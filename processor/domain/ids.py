@@ -51,6 +51,11 @@ def bucket_of_id(identifier: str) -> str:
     return identifier[-2:]
 
 
+def region_of_id(identifier: str) -> str:
+    """Return the region that an id carries."""
+    return identifier.split("_", 2)[1]
+
+
 def bucket_of_pair(debit_id: str, credit_id: str) -> str:
     """Return the bucket of what happens between two accounts: that of the first that has one."""
     for identifier in (debit_id, credit_id):

@@ -141,3 +141,26 @@ class ScopeMissing(Refused):
     """The key may not do this."""
 
     reason = "SCOPE_MISSING"
+
+
+class PageTokenInvalid(Refused):
+    """The page token is not one that this list with these filters gave."""
+
+    reason = "PAGE_TOKEN_INVALID"
+
+
+class HistoryMissing(Refused):
+    """The account was not open at that time."""
+
+    reason = "HISTORY_MISSING"
+
+
+class FieldInvalid(Refused):
+    """A field of the request is not valid."""
+
+    reason = "FIELD_INVALID"
+
+    def __init__(self, field: str, description: str) -> None:
+        super().__init__()
+        self.field = field
+        self.description = description

@@ -87,9 +87,10 @@ SELECT DISTINCT payer_account_id
 _OLD_KEYS = "SELECT tenant_id, request_id FROM requests WHERE created_at < $1 LIMIT $2"
 
 _CHECK = "SELECT check_lane_v1($1, $2, $3, $4)"
-APPLY_ARGUMENTS: Final = 93
 _LOCK = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))"
-_APPLY = f"SELECT apply_batch_v1({', '.join(f'${n + 1}' for n in range(APPLY_ARGUMENTS))})"
+_APPLY = "SELECT apply_batch_v1({})".format(
+    ", ".join(f"${place}::{cast}" for place, cast in enumerate(columns.ARGUMENT_TYPES, start=1))
+)
 
 _LOST = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError)
 

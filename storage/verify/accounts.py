@@ -50,7 +50,12 @@ class AccountsCheck:
     def batch(self, body: Body, seq: int) -> None:
         """Take in the images of a batch."""
         for raw in body.accounts:
-            account = _decode(raw)
+            try:
+                account = _decode(raw)
+            except msgspec.MsgspecError as error:
+                where = row("journal", seq=seq)
+                self.images.breach(f"{where}: an account's image cannot be read ({error})")
+                continue
             book = self.books.get(account.id)
             if book is None:
                 self.books[account.id] = Book(

@@ -4,7 +4,7 @@ import contextlib
 from bisect import bisect_right
 from collections.abc import AsyncIterator
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import asyncpg
 from asyncpg.cursor import Cursor
@@ -14,8 +14,8 @@ from processor.domain.merchants import Merchant
 from processor.domain.payments import Payment, Refund
 from processor.domain.transfers import Transfer
 
-Connection = asyncpg.Connection[asyncpg.Record]
-Row = tuple[Any, ...]
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Row: TypeAlias = tuple[Any, ...]
 
 ROWS_PER_CHUNK: Final = 2_000
 """Some megabytes of the widest table, and few enough round trips not to count."""

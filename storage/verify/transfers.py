@@ -1,7 +1,7 @@
 """Transfers and refunds: rows equal their records in the journal, sides fit, balances chain."""
 
-from collections.abc import Iterable
-from typing import Final, Generic, TypeVar
+from collections.abc import Sequence
+from typing import Final
 
 from processor.domain.payments import Refund
 from processor.domain.transfers import Transfer
@@ -20,10 +20,8 @@ from storage.verify.tables import (
 
 WHY_RECORD: Final = "record in the journal"
 
-Record = TypeVar("Record", Transfer, Refund)
 
-
-class Records(Generic[Record]):
+class Records:
     """Rows written once, beside their records: both come in the order of their ids.
 
     Rows whose record has not come yet wait; when journal and table agree, none does for long.
@@ -40,16 +38,17 @@ class Records(Generic[Record]):
         self.tally.rows += 1
         self._waiting[stored[0]] = stored
 
-    def records(self, records: Iterable[Record], seq: int) -> None:
+    def records(self, records: Sequence[Transfer] | Sequence[Refund], seq: int) -> None:
         """Compare a batch's records with the rows."""
         for record in records:
             stored = self._waiting.pop(record.id, None)
-            where = row(self._table, id=record.id)
             if stored is None:
+                where = row(self._table, id=record.id)
                 self.tally.breach(f"{where}: is missing (journal seq={seq})")
                 continue
             expected: Row = (*record, seq)
             if stored != expected:
+                where = row(self._table, id=record.id)
                 for breach in differences(where, self._columns, stored, expected, WHY_RECORD):
                     self.tally.breach(breach)
 
@@ -70,7 +69,7 @@ class TransfersCheck:
     def __init__(self, stream: Stream, accounts: AccountsCheck, payments: PaymentsCheck) -> None:
         self.sides = Tally("transfers have two fitting sides", "I1")
         self.chained = Tally("balances after transfers", "I9")
-        self.records: Records[Transfer] = Records("transfers", TRANSFER_COLUMNS)
+        self.records = Records("transfers", TRANSFER_COLUMNS)
         self._stream = stream
         self._accounts = accounts
         self._payments = payments
@@ -159,7 +158,7 @@ class RefundsCheck:
     """Reads the refunds once: compares, and adds up for the payments."""
 
     def __init__(self, stream: Stream, payments: PaymentsCheck) -> None:
-        self.records: Records[Refund] = Records("refunds", REFUND_COLUMNS)
+        self.records = Records("refunds", REFUND_COLUMNS)
         self._stream = stream
         self._payments = payments
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ import pytest
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+from prometheus_client import REGISTRY
 
 from deploy.servers import gateway as gateway_server
 from gateway import methods
@@ -33,6 +34,7 @@ class Stack:
     processor_address: str
     stop: Callable[[], None]
     stopped: asyncio.Task[None]
+    stop_processor: Callable[[], Awaitable[None]]
     keys: dict[str, str] = field(default_factory=dict)
 
     def call_bytes(
@@ -43,11 +45,12 @@ class Stack:
         key: str | None = "service",
         metadata: tuple[tuple[str, str | bytes], ...] = (),
         timeout: float | None = CALL_SECONDS_MAX,
-    ) -> "grpc.aio.UnaryUnaryCall[bytes, bytes]":
+    ) -> Any:
         given: Any = metadata
         if key is not None:
             given = (("authorization", f"Bearer {self.keys[key]}"), *metadata)
-        return self.channel.unary_unary(path)(data, metadata=given, timeout=timeout)
+        method: Any = self.channel.unary_unary(path)
+        return method(data, metadata=given, timeout=timeout)
 
     def call(self, name: str, request: Message, **options: Any) -> Any:
         return self.call_bytes(path_of(name), request.SerializeToString(), **options)
@@ -63,6 +66,17 @@ class Answer:
     metadata: dict[str, str]
     fields: list[str]
     retry_ms: int
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for what another process or task brings about."""
+    async with asyncio.timeout(CALL_SECONDS_MAX):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+def metric(name: str, labels: dict[str, str] | None = None) -> float:
+    return REGISTRY.get_sample_value(name, labels or {}) or 0.0
 
 
 def path_of(name: str) -> str:
@@ -89,9 +103,7 @@ async def refusal(call: Any) -> Answer:
             retry_ms = retry.retry_delay.ToMilliseconds()
     (info,) = infos
     assert info.domain == "tender"
-    return Answer(
-        error.code(), error.details(), info.reason, dict(info.metadata), fields, retry_ms
-    )
+    return Answer(error.code(), error.details(), info.reason, dict(info.metadata), fields, retry_ms)
 
 
 def free_address() -> str:
@@ -126,7 +138,7 @@ def write_secrets(folder: Path) -> dict[str, Any]:
 async def running(folder: Path, **given: Any) -> AsyncIterator[Stack]:
     """Start both servers; `given` are settings of the gateway."""
     processor = ScriptedProcessor()
-    processor_address = given.pop("processor_target", None) or free_address()
+    processor_address = free_address()
     address = free_address()
     gateway = settings.GatewaySettings(
         **write_secrets(folder),
@@ -137,8 +149,9 @@ async def running(folder: Path, **given: Any) -> AsyncIterator[Stack]:
     )
     stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     async with AsyncExitStack() as stack:
-        if given.pop("processor_runs", True):
-            await stack.enter_async_context(scripted.listening(processor, processor_address))
+        processor_server = await stack.enter_async_context(
+            scripted.listening(processor, processor_address)
+        )
         serving = asyncio.create_task(gateway_server.serve(gateway, stop))
         await accepting(address)
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(address))
@@ -154,13 +167,32 @@ async def running(folder: Path, **given: Any) -> AsyncIterator[Stack]:
                 stop.set_result("test")
 
         try:
-            yield Stack(processor, channel, address, processor_address, end, serving, keys)
+            yield Stack(
+                processor=processor,
+                channel=channel,
+                address=address,
+                processor_address=processor_address,
+                stop=end,
+                stopped=serving,
+                stop_processor=lambda: processor_server.stop(None),
+                keys=keys,
+            )
         finally:
             end()
             await serving
 
 
+@pytest.fixture(scope="session")
+async def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    async with running(tmp_path_factory.mktemp("gateway")) as stack:
+        yield stack
+
+
 @pytest.fixture
-async def stack(tmp_path: Path) -> AsyncIterator[Stack]:
-    async with running(tmp_path) as running_stack:
-        yield running_stack
+async def stack(shared_stack: Stack) -> AsyncIterator[Stack]:
+    """One gateway serves many tests; it must be at rest between two of them."""
+    shared_stack.processor.reset()
+    known = dict(shared_stack.keys)
+    yield shared_stack
+    shared_stack.keys = known
+    await until(lambda: metric("tender_gateway_in_flight") == 0)

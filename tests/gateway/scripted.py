@@ -1,12 +1,13 @@
 """A processor over a real socket that does what a test tells it: answer, twice, late or never."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
 
+from gateway import methods
 from kit import api_keys, internal_auth, serving
 from tender.v1 import lane_pb2, lane_pb2_grpc, payment_pb2, query_pb2, query_pb2_grpc
 
@@ -19,7 +20,7 @@ OTHER_ACCOUNT = "acc_eu_0000000000000000000002"
 PAYMENT = "pay_eu_0000000000000000000001"
 
 Send = Callable[[lane_pb2.Outcome], Awaitable[None]]
-Script = Callable[[lane_pb2.Command, Send], Awaitable[None]]
+Script = Callable[[lane_pb2.Command, Send], Coroutine[Any, Any, None]]
 
 
 async def echo(command: lane_pb2.Command, send: Send) -> None:
@@ -28,9 +29,9 @@ async def echo(command: lane_pb2.Command, send: Send) -> None:
 
 
 def echoed(command: lane_pb2.Command, *, replayed: bool = False) -> lane_pb2.Outcome:
-    request_id = payment_pb2.AuthorizePaymentRequest.FromString(command.request).request_id
+    request: Any = methods.BY_NUMBER[command.method].request.FromString(command.request)
     response = payment_pb2.AuthorizePaymentResponse(
-        payment=payment_pb2.Payment(description=request_id), read_token="s1.1.1"
+        payment=payment_pb2.Payment(description=request.request_id), read_token="s1.1.1"
     )
     return lane_pb2.Outcome(
         correlation_id=command.correlation_id,
@@ -49,16 +50,20 @@ class ScriptedProcessor(lane_pb2_grpc.LaneServiceServicer, query_pb2_grpc.QueryS
     """The transport is real; what is said over it is the test's."""
 
     def __init__(self) -> None:
+        self.keys: dict[str, query_pb2.GetApiKeyResponse] = {}
+        self._streams: set[asyncio.Task[Any]] = set()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything but the keys and the streams."""
         self.script: Script = echo
         self.commands: list[lane_pb2.Command] = []
         self.batch_sizes: list[int] = []
         self.reads: list[query_pb2.ReadRequest] = []
         self.read_answer = query_pb2.ReadResponse(response=b"")
-        self.keys: dict[str, query_pb2.GetApiKeyResponse] = {}
         self.key_lookups: list[str] = []
         self.key_script: Callable[[], Awaitable[None]] | None = None
         self.refuses_streams = False
-        self._streams: set[asyncio.Task[Any]] = set()
 
     def add_key(self, *scopes: str, merchant_id: str = "", tenant_id: str = "acme") -> str:
         key = api_keys.generate()

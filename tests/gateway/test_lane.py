@@ -8,20 +8,13 @@ import grpc
 import pytest
 
 from gateway import lane_client
-from kit import metrics
 from tender.v1 import lane_pb2, payment_pb2
 from tests.gateway import conftest, requests, scripted
-from tests.gateway.conftest import Stack
+from tests.gateway.conftest import Stack, until
 
 
 def in_flight() -> float:
-    return metrics.GATEWAY_IN_FLIGHT.collect()[0].samples[0].value  # type: ignore[no-any-return]
-
-
-async def until(condition: object, seconds: float = 5.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # type: ignore[operator]
-            await asyncio.sleep(0.005)
+    return conftest.metric("tender_gateway_in_flight")
 
 
 def authorized_request_id(answer: bytes) -> str:
@@ -276,9 +269,7 @@ async def test_a_refusal_of_the_lane_reaches_the_caller_whole(stack: Stack) -> N
 
     stack.processor.script = refuse
 
-    answer = await conftest.refusal(
-        stack.call("CapturePayment", requests.VALID["CapturePayment"])
-    )
+    answer = await conftest.refusal(stack.call("CapturePayment", requests.VALID["CapturePayment"]))
 
     assert answer == conftest.Answer(
         grpc.StatusCode.FAILED_PRECONDITION,

@@ -78,7 +78,7 @@ class Caller:
                 command,
                 reply,
                 method=method,
-                method_name=lane_pb2.Method.Name(method).removeprefix("METHOD_"),  # type: ignore[arg-type]
+                method_name=lane_pb2.Method.Name(method).removeprefix("METHOD_"),
                 request=parsed,
                 fingerprint=fingerprint.fingerprint(method, parsed),
                 size=len(envelope.request),
@@ -101,7 +101,7 @@ class Caller:
 
     async def account(self, user: str, funds: int = 0, *, merchant: bool = False) -> str:
         """Open an account in EUR, with money from the world."""
-        kind = account_pb2.Account.KIND_MERCHANT_WALLET if merchant else 0
+        kind = account_pb2.Account.KIND_MERCHANT_WALLET if merchant else None
         opened = await self.ask(
             account_pb2.CreateAccountRequest(
                 request_id=unique(), user_id=user, currency_code="EUR", kind=kind
@@ -133,7 +133,9 @@ class Caller:
         )
         created = await self.ask(
             merchant_pb2.CreateMerchantRequest(
-                request_id=unique(), reference=reference, display_name="Shop",
+                request_id=unique(),
+                reference=reference,
+                display_name="Shop",
                 settlement_terms=[terms],
             )
         )

@@ -1,6 +1,7 @@
 """The `tender` command: what it sends, what it prints, and how it ends."""
 
 import asyncio
+import io
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -9,12 +10,15 @@ from typing import Any
 import grpc
 import pytest
 import typer
+from rich.console import Console
+from rich.text import Text
 from typer.core import TyperGroup
 from typer.testing import CliRunner, Result
 
 import tender
-from deploy.local import cli, demo_story
+from deploy.local import cli, demo_pages, demo_story
 from deploy.local.commands import merchants
+from deploy.local.demo_pages import Narrator
 from tender.v1 import payment_pb2, payment_pb2_grpc
 from tests.sdk.conftest import Context, Fault, Script
 
@@ -266,7 +270,7 @@ def test_status_and_down_without_a_stack_say_so(alone: Callable[..., Result]) ->
 
 
 def test_version_is_json_too(alone: Callable[..., Result]) -> None:
-    assert json.loads(alone("version", "--json").stdout)["tender"]
+    assert json.loads(alone("version", "--json").stdout)["grpcio"]
 
 
 @pytest.mark.parametrize(("name", "command"), COMMANDS, ids=[name for name, _ in COMMANDS])
@@ -276,6 +280,38 @@ def test_every_command_has_json_help_and_an_example(name: str, command: Any) -> 
     assert "--json" in options
     assert command.help
     assert f"tender {name}" in (command.epilog or "")
+
+
+def test_a_database_that_is_away_is_told_without_a_traceback(alone: Callable[..., Result]) -> None:
+    result = alone("migrate", "--dsn", "postgresql://nobody@127.0.0.1:1/none")
+
+    assert result.exit_code == 1
+    assert "The database does not do it" in result.stderr
+
+
+def test_the_demo_remembers_what_was_not_as_expected() -> None:
+    narrator = Narrator(Console(file=io.StringIO()))
+    narrator.scene("One")
+
+    narrator.expect("this holds", True)
+    narrator.expect("this does not", False)
+
+    assert narrator.failures == ["scene 1: this does not"]
+
+
+def test_the_demo_tells_an_answer_in_a_line() -> None:
+    refund = tender.Refund(
+        id="ref_1", state=tender.Refund.STATE_SUCCEEDED, amount=tender.money("BHD", 1_250)
+    )
+    payment = tender.Payment(
+        id="pay_1", state=tender.Payment.STATE_CAPTURED, amount=tender.money("BHD", 5_000)
+    )
+
+    line = demo_pages.summary(payment_pb2.RefundPaymentResponse(payment=payment, refund=refund))
+
+    assert Text.from_markup(line).plain == (
+        "ref_1 SUCCEEDED 1.250 BHD; pay_1 CAPTURED amount 5.000 BHD"
+    )
 
 
 def test_fees_are_those_of_each_currency() -> None:

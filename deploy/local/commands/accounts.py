@@ -4,6 +4,7 @@ import itertools
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 import tender
 from deploy.local.commands import calling, output, reports
@@ -79,7 +80,7 @@ def _row(it: tender.Account) -> tuple[str, ...]:
     return (
         it.id,
         output.state(tender.Account.State, it.state),
-        it.user_id,
+        escape(it.user_id),
         output.plain(tender.Account.Kind, it.kind).lower().replace("_", " "),
         output.money(it.available),
         output.money(it.held),

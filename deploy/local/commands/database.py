@@ -1,9 +1,13 @@
 """What is done to the database itself: migrate, verify, and keys."""
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 from typing import Annotated, Any
 
+import asyncpg
 import typer
+from rich.markup import escape
 
 from deploy.local import devkey
 from deploy.local.commands import calling, output, reports
@@ -16,12 +20,22 @@ from storage import verify as ledger
 app = typer.Typer()
 key_app = typer.Typer(no_args_is_help=True, help="Make API keys.")
 
-BREACHES_SHOWN_MAX = 20
-
 Dsn = Annotated[
     str | None,
     typer.Option(envvar="TENDER_DATABASE_URL", help="Database; else the running stack's."),
 ]
+
+
+@contextlib.contextmanager
+def explained() -> Iterator[None]:
+    """Tells what a database refused, or that there is none."""
+    try:
+        yield
+    except migrations.MigrationError as error:
+        raise reports.Problem(str(error), "Nothing of the failed migration was kept.") from None
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        message = f"The database does not do it: {str(error) or type(error).__name__}"
+        raise reports.Problem(message, "Check --dsn and whether the database runs.") from None
 
 
 @calling.local(app, "migrate", "tender migrate", "tender migrate --status")
@@ -35,8 +49,9 @@ def migrate(
 ) -> None:
     """Bring a database to the schema of this version, forward only."""
     url = dsn or calling.find_endpoints(data_dir).owner_url
-    applied = [] if only_status else asyncio.run(migrations.migrate(url))
-    found = asyncio.run(migrations.status(url))
+    with explained():
+        applied = [] if only_status else asyncio.run(migrations.migrate(url))
+        found = asyncio.run(migrations.status(url))
     if printer.as_json:
         rows = [{"name": each.name, "appliedAt": each.applied_at} for each in found]
         printer.json({"applied": applied, "migrations": rows})
@@ -53,7 +68,8 @@ def verify(printer: Output, dsn: Dsn = None, data_dir: DataDir = DATA_DIR_DEFAUL
     Exit code 1 on any breach, naming the row.
     """
     url = dsn or calling.find_endpoints(data_dir).query_url
-    report = asyncio.run(ledger.verify(url))
+    with explained():
+        report = asyncio.run(ledger.verify(url))
     if printer.as_json:
         typer.echo(report.to_json())
     for rendered in verified(report):
@@ -69,14 +85,12 @@ def verified(report: ledger.Report) -> list[Any]:
             check.name,
             check.invariant,
             f"{check.rows:,}",
-            "[green]ok[/]" if check.ok else f"[red]{len(check.breaches)} breaches[/]",
+            "[green]ok[/]" if check.ok else "[bold red]broken[/]",
         )
         for check in report.checks
     ]
     breaches = [
-        (check.name, breach)
-        for check in report.checks
-        for breach in check.breaches[:BREACHES_SHOWN_MAX]
+        (check.name, escape(breach)) for check in report.checks for breach in check.breaches
     ]
     tables = [output.table(("check", "invariant", "=rows", "result"), rows)]
     return [*tables, output.grid(breaches)] if breaches else tables

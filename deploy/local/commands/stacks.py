@@ -1,10 +1,11 @@
 """Running a stack on this machine: up, down and status."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -49,10 +50,11 @@ Ports = Annotated[
 ]
 
 
-def explained(function: Callable[[], None]) -> None:
-    """Runs what may fail for reasons that a person can remove, and tells them."""
+@contextlib.contextmanager
+def explained() -> Iterator[None]:
+    """Tells why a stack does not start, where a person can do something about it."""
     try:
-        function()
+        yield
     except ports.PortTaken as error:
         hint = "Choose another with --port NAME=NUMBER; NAME=0 takes a free one."
         raise reports.Problem(str(error), hint) from None
@@ -114,7 +116,8 @@ def up(
     stack = Stack(options, on_event=lambda event: console.print(f"[dim]{escape(event)}[/]"))
     # Until the stack listens to signals itself, a TERM during its start takes it down in order.
     signal.signal(signal.SIGTERM, _interrupt)
-    explained(stack.start)
+    with explained():
+        stack.start()
     try:
         if ready_fd >= 0:
             os.write(ready_fd, READY)

@@ -1,0 +1,25 @@
+"""What a reader gets beside the ledger's own nouns."""
+
+from collections.abc import Sequence
+from typing import Generic, NamedTuple, TypeVar
+
+Row = TypeVar("Row")
+
+
+class Page(NamedTuple, Generic[Row]):
+    """Rows newest first, and the id below which the next page begins; empty after the last page.
+
+    A page may be shorter than asked for, even empty, and yet have a next one: a scan is bounded.
+    """
+
+    rows: Sequence[Row]
+    next_before: str
+
+
+class ApiKey(NamedTuple):
+    """An API key that is not revoked; the secret itself is known to its holder alone."""
+
+    secret_hash: bytes
+    tenant_id: str
+    scopes: Sequence[str]
+    merchant_id: str

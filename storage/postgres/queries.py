@@ -1,0 +1,104 @@
+"""Reads of one shard from Postgres, perhaps a replica: bounded in time and in connections."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import asyncpg
+
+from processor.domain.reads import ApiKey
+from processor.ports import Unavailable
+from storage.postgres.snapshot import PostgresSnapshot
+
+POOL_MAX: Final = 10
+"""Connections: reads are short, and the lane needs the machine more."""
+
+CONNECT_SECONDS_MAX: Final = 3.0
+ACQUIRE_SECONDS_MAX: Final = 2.0
+"""Wait for a free connection; a caller does better to come again than to wait longer."""
+
+COMMAND_SECONDS_MAX: Final = 3.0
+"""For the client, when the server does not answer at all."""
+
+STATEMENT_MS_MAX: Final = 2_000
+"""For the server; below the client's, so that it is the one to give up."""
+
+SETTINGS: Final = {
+    "application_name": "tender_query",
+    "default_transaction_read_only": "on",
+    "statement_timeout": str(STATEMENT_MS_MAX),
+    # A reader that hangs must not hold back vacuum, nor recovery on a replica.
+    "idle_in_transaction_session_timeout": "5000",
+    "jit": "off",
+    # How common a merchant is decides between two indexes, so every plan sees the real values.
+    "plan_cache_mode": "force_custom_plan",
+}
+
+_AWAY: Final = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # Shutdown, start-up, statement timeout.
+    asyncpg.InsufficientResourcesError,
+    asyncpg.TransactionRollbackError,  # A replica's conflict with recovery.
+    asyncpg.IdleInTransactionSessionTimeoutError,
+)
+
+
+class PostgresQueries:
+    """Opens snapshots; connects with the first read, so that a start needs no database."""
+
+    def __init__(self, dsn: str, shard: str) -> None:
+        self._shard = shard
+        self._pool = asyncpg.create_pool(
+            dsn,
+            min_size=0,
+            max_size=POOL_MAX,
+            timeout=CONNECT_SECONDS_MAX,
+            command_timeout=COMMAND_SECONDS_MAX,
+            server_settings=SETTINGS,
+            reset=_keep,
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._pool.close()
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[PostgresSnapshot]:
+        """Open a snapshot, so that all parts of an answer belong to one commit."""
+        async with (
+            self._connection() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            yield PostgresSnapshot(connection, self._shard)
+
+    _API_KEY = """
+        SELECT secret_hash, tenant_id, scopes, coalesce(merchant_id, '')
+          FROM api_keys
+         WHERE key_id = $1 AND revoked_at IS NULL
+    """
+
+    async def api_key(self, key_id: str) -> ApiKey | None:
+        """Return an API key, None if it is unknown or revoked."""
+        async with self._connection() as connection:
+            row = await connection.fetchrow(self._API_KEY, key_id)
+        return ApiKey(*row) if row else None
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Any]:
+        try:
+            # The first await makes the pool, which connects to nothing yet; later ones do nothing.
+            pool = await self._pool
+            assert pool is not None
+            async with pool.acquire(timeout=ACQUIRE_SECONDS_MAX) as connection:
+                yield connection
+        except _AWAY as error:
+            raise Unavailable(repr(error)) from error
+        except asyncpg.InterfaceError as error:
+            if isinstance(error, ValueError):
+                raise  # A value of ours that does not fit its column.
+            raise Unavailable(repr(error)) from error
+
+
+async def _keep(connection: Any) -> None:
+    """Hand a connection back as it is: readers change nothing, and a reset costs a trip."""

@@ -1,0 +1,294 @@
+"""What a reader sees of one commit; the statements behind every public read.
+
+Every list walks an index downwards from an id (keyset), so a page costs its own rows and no more.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from processor.domain import ids
+from processor.domain.accounts import Account
+from processor.domain.merchants import Merchant
+from processor.domain.payments import Payment, Refund
+from processor.domain.reads import Page, Row
+from processor.domain.transfers import Transfer
+from storage.postgres import rows
+from storage.postgres.columns import instant
+
+SCAN_MAX: Final = 10_000
+"""Rows that a page may look through where no index fits the filters: some 10 ms."""
+
+REFUNDS_MAX: Final = 100
+"""Refunds shown with a payment, as the contract says."""
+
+_PAYMENT_NAMES: Final = ", ".join(Payment._fields)
+_ACCOUNT_NAMES: Final = ", ".join(Account._fields)
+_TRANSFER_NAMES: Final = ", ".join(Transfer._fields)
+
+
+class PostgresSnapshot:
+    """The shard as of one commit."""
+
+    def __init__(self, connection: Any, shard: str) -> None:
+        self._connection = connection
+        self._shard = shard
+
+    _HEAD = "SELECT incarnation, seq FROM journal ORDER BY seq DESC LIMIT 1"
+
+    async def head(self) -> str:
+        """Return the read token of the newest commit seen; empty before the first."""
+        row = await self._connection.fetchrow(self._HEAD)
+        return f"{self._shard}.{row['incarnation']}.{row['seq']}" if row else ""
+
+    _PAYMENT = f"SELECT {rows.PAYMENT_COLUMNS} FROM payments WHERE id = $1"
+
+    async def payment(self, payment_id: str) -> Payment | None:
+        """Return a payment."""
+        row = await self._connection.fetchrow(self._PAYMENT, payment_id)
+        return rows.payment(row) if row else None
+
+    _PAYMENT_BY_REQUEST = f"""
+        SELECT {rows.PAYMENT_COLUMNS}
+          FROM payments
+         WHERE id = (
+                SELECT resource_id
+                  FROM requests
+                 WHERE tenant_id = $1 AND request_id = $2 AND method = 'AUTHORIZE_PAYMENT'
+               )
+    """
+
+    async def payment_by_request(self, tenant_id: str, request_id: str) -> Payment | None:
+        """Return the payment that a tenant's request_id authorized."""
+        row = await self._connection.fetchrow(self._PAYMENT_BY_REQUEST, tenant_id, request_id)
+        return rows.payment(row) if row else None
+
+    _REFUNDS = f"""
+        SELECT {rows.REFUND_COLUMNS}
+          FROM refunds
+         WHERE payment_id = $1
+         ORDER BY id
+         LIMIT $2
+    """
+
+    async def refunds_of(self, payment_id: str) -> Sequence[Refund]:
+        """Return the oldest refunds of a payment, oldest first."""
+        found = await self._connection.fetch(self._REFUNDS, payment_id, REFUNDS_MAX)
+        return [rows.refund(row) for row in found]
+
+    async def list_payments(
+        self, tenant_id: str, merchant_id: str, payer_account_id: str, before: str, limit: int
+    ) -> Page[Payment]:
+        """Return a tenant's payments with ids below one, newest first; empty is no filter."""
+        if merchant_id and payer_account_id:
+            return await self._payments_by_both(merchant_id, payer_account_id, before, limit)
+        if merchant_id:
+            return await self._payments_by(self._BY_MERCHANT, merchant_id, before, limit)
+        if payer_account_id:
+            return await self._payments_by(self._BY_PAYER, payer_account_id, before, limit)
+        return await self._payments_by_tenant(tenant_id, before, limit)
+
+    # Walks payments_merchant_idx.
+    _BY_MERCHANT = f"""
+        SELECT {rows.PAYMENT_COLUMNS}
+          FROM payments
+         WHERE merchant_id = $1 AND id < $2
+         ORDER BY id DESC
+         LIMIT $3
+    """
+
+    # Walks payments_payer_idx.
+    _BY_PAYER = f"""
+        SELECT {rows.PAYMENT_COLUMNS}
+          FROM payments
+         WHERE payer_account_id = $1 AND id < $2
+         ORDER BY id DESC
+         LIMIT $3
+    """
+
+    async def _payments_by(self, sql: str, whose: str, before: str, limit: int) -> Page[Payment]:
+        found = await self._connection.fetch(sql, whose, before, limit + 1)
+        return _page([rows.payment(row) for row in found], limit)
+
+    # Walks payments_payer_idx, at most SCAN_MAX rows of it.
+    _BY_BOTH = f"""
+        SELECT {rows.PAYMENT_COLUMNS}
+          FROM (
+                SELECT {_PAYMENT_NAMES}
+                  FROM payments
+                 WHERE payer_account_id = $1 AND id < $2
+                 ORDER BY id DESC
+                 LIMIT {SCAN_MAX}
+               ) AS scanned
+         WHERE merchant_id = $3
+         ORDER BY id DESC
+         LIMIT $4
+    """
+    _BY_BOTH_END = f"""
+        SELECT id
+          FROM payments
+         WHERE payer_account_id = $1 AND id < $2
+         ORDER BY id DESC
+        OFFSET {SCAN_MAX - 1} LIMIT 1
+    """
+
+    async def _payments_by_both(
+        self, merchant_id: str, payer_account_id: str, before: str, limit: int
+    ) -> Page[Payment]:
+        found = await self._connection.fetch(
+            self._BY_BOTH, payer_account_id, before, merchant_id, limit + 1
+        )
+        page = _page([rows.payment(row) for row in found], limit)
+        return await self._to_end_of_scan(page, self._BY_BOTH_END, payer_account_id, before)
+
+    # Walks payments_pkey, at most SCAN_MAX rows of it.
+    _PAYMENTS_BY_TENANT = f"""
+        SELECT {rows.PAYMENT_COLUMNS}
+          FROM (
+                SELECT {_PAYMENT_NAMES}
+                  FROM payments
+                 WHERE id < $1
+                 ORDER BY id DESC
+                 LIMIT {SCAN_MAX}
+               ) AS scanned
+         WHERE tenant_id = $2
+         ORDER BY id DESC
+         LIMIT $3
+    """
+    _PAYMENTS_END = f"""
+        SELECT id FROM payments WHERE id < $1 ORDER BY id DESC OFFSET {SCAN_MAX - 1} LIMIT 1
+    """
+
+    async def _payments_by_tenant(self, tenant_id: str, before: str, limit: int) -> Page[Payment]:
+        found = await self._connection.fetch(self._PAYMENTS_BY_TENANT, before, tenant_id, limit + 1)
+        page = _page([rows.payment(row) for row in found], limit)
+        return await self._to_end_of_scan(page, self._PAYMENTS_END, before)
+
+    _ACCOUNT = f"SELECT {rows.ACCOUNT_COLUMNS} FROM accounts WHERE id = $1"
+
+    async def account(self, account_id: str) -> Account | None:
+        """Return an account."""
+        row = await self._connection.fetchrow(self._ACCOUNT, account_id)
+        return rows.account(row) if row else None
+
+    _ACCOUNTS = f"""
+        SELECT {rows.ACCOUNT_COLUMNS}
+          FROM accounts
+         WHERE id = ANY($1::text[])
+         ORDER BY id DESC
+    """
+
+    async def accounts(self, account_ids: Sequence[str]) -> Sequence[Account]:
+        """Return those of the accounts that exist, newest first."""
+        found = await self._connection.fetch(self._ACCOUNTS, list(account_ids))
+        return [rows.account(row) for row in found]
+
+    # Walks accounts_owner_idx.
+    _ACCOUNTS_BY_USER = f"""
+        SELECT {rows.ACCOUNT_COLUMNS}
+          FROM accounts
+         WHERE tenant_id = $1 AND user_id = $2 AND id < $3
+         ORDER BY id DESC
+         LIMIT $4
+    """
+    # Walks accounts_pkey, at most SCAN_MAX rows of it.
+    _ACCOUNTS_BY_TENANT = f"""
+        SELECT {rows.ACCOUNT_COLUMNS}
+          FROM (
+                SELECT {_ACCOUNT_NAMES}
+                  FROM accounts
+                 WHERE id < $1
+                 ORDER BY id DESC
+                 LIMIT {SCAN_MAX}
+               ) AS scanned
+         WHERE tenant_id = $2
+         ORDER BY id DESC
+         LIMIT $3
+    """
+    _ACCOUNTS_END = f"""
+        SELECT id FROM accounts WHERE id < $1 ORDER BY id DESC OFFSET {SCAN_MAX - 1} LIMIT 1
+    """
+
+    async def list_accounts(
+        self, tenant_id: str, user_id: str, before: str, limit: int
+    ) -> Page[Account]:
+        """Return a tenant's accounts with ids below one, newest first."""
+        if user_id:
+            found = await self._connection.fetch(
+                self._ACCOUNTS_BY_USER, tenant_id, user_id, before, limit + 1
+            )
+            return _page([rows.account(row) for row in found], limit)
+        found = await self._connection.fetch(self._ACCOUNTS_BY_TENANT, before, tenant_id, limit + 1)
+        page = _page([rows.account(row) for row in found], limit)
+        return await self._to_end_of_scan(page, self._ACCOUNTS_END, before)
+
+    # Walks transfers_debit_idx and transfers_credit_idx.
+    _TRANSFERS = f"""
+        SELECT {rows.TRANSFER_COLUMNS}
+          FROM (
+                (SELECT {_TRANSFER_NAMES}
+                   FROM transfers
+                  WHERE debit_account_id = $1 AND id < $2
+                  ORDER BY id DESC
+                  LIMIT $3)
+                UNION ALL
+                (SELECT {_TRANSFER_NAMES}
+                   FROM transfers
+                  WHERE credit_account_id = $1 AND id < $2
+                  ORDER BY id DESC
+                  LIMIT $3)
+               ) AS sides
+         ORDER BY id DESC
+         LIMIT $3
+    """
+
+    async def list_transfers(self, account_id: str, before: str, limit: int) -> Page[Transfer]:
+        """Return an account's transfers with ids below one, newest first."""
+        found = await self._connection.fetch(self._TRANSFERS, account_id, before, limit + 1)
+        return _page([rows.transfer(row) for row in found], limit)
+
+    # The bound on the id leads both indexes to the last millisecond; created_at decides within it.
+    _BALANCE_AT = """
+        SELECT posted_after
+          FROM (
+                (SELECT id, debit_posted_after AS posted_after
+                   FROM transfers
+                  WHERE debit_account_id = $1 AND id < $2 AND created_at <= $3
+                  ORDER BY id DESC
+                  LIMIT 1)
+                UNION ALL
+                (SELECT id, credit_posted_after AS posted_after
+                   FROM transfers
+                  WHERE credit_account_id = $1 AND id < $2 AND created_at <= $3
+                  ORDER BY id DESC
+                  LIMIT 1)
+               ) AS sides
+         ORDER BY id DESC
+         LIMIT 1
+    """
+
+    async def balance_at(self, account_id: str, time_us: int) -> int:
+        """Return the posted balance of an account after all transfers up to a moment."""
+        next_millisecond = ids.first_at(ids.TRANSFER, ids.region_of_id(account_id), time_us + 1_000)
+        posted = await self._connection.fetchval(
+            self._BALANCE_AT, account_id, next_millisecond, instant(time_us)
+        )
+        return 0 if posted is None else int(posted)
+
+    _MERCHANT = f"SELECT {rows.MERCHANT_COLUMNS} FROM merchants WHERE id = $1"
+
+    async def merchant(self, merchant_id: str) -> Merchant | None:
+        """Return a merchant."""
+        row = await self._connection.fetchrow(self._MERCHANT, merchant_id)
+        return rows.merchant(row) if row else None
+
+    async def _to_end_of_scan(self, page: Page[Row], end_sql: str, *arguments: str) -> Page[Row]:
+        """Let a page that the scan's bound cut short go on where the scan ended."""
+        if page.next_before:
+            return page
+        end = await self._connection.fetchval(end_sql, *arguments)
+        return page._replace(next_before=end or "")
+
+
+def _page(found: list[Any], limit: int) -> Page[Any]:
+    """Return a page of at most `limit` rows, of which one more was asked for."""
+    return Page(found[:limit], found[limit - 1].id if len(found) > limit else "")

@@ -1,0 +1,260 @@
+"""A ledger in memory that decides commands as a lane does, and doubts everything they do.
+
+It knows only what `needs.missing` named: a decision that looks at anything else fails the test. It
+decides everything twice, and after every decision it folds all balances, holds and payments anew.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from processor.domain import commands, needs
+from processor.domain.accounts import LIMIT, Account, Kind
+from processor.domain.context import Context
+from processor.domain.decide import Answer, Decision, check_access, decide, expire
+from processor.domain.draft import Changes, Draft, Event
+from processor.domain.ids import Mint
+from processor.domain.merchants import Merchant
+from processor.domain.payments import HOLDING, NEXT, Payment, Refund, State
+from processor.domain.transfers import Reason, Transfer
+from processor.domain.view import AUTHORIZE, TOMBSTONE, Item, Key
+
+REGION, SHARD = "eu", "s1"
+PLACE = needs.Place((REGION, SHARD))
+NOON = 1_700_000_000_000_000
+LOADS_MAX = 4
+"""Rounds of loading that a command may take: keys, payments, accounts, due payments."""
+
+
+class Ledger:
+    """A strict view, and everything that was ever committed."""
+
+    def __init__(self) -> None:
+        self.now = NOON
+        self.accounts: dict[str, Account] = {}
+        self.payments: dict[str, Payment] = {}
+        self.merchants: dict[str, Merchant] = {}
+        self.keys: dict[tuple[str, str], Key] = {}
+        self.references: dict[tuple[str, str], str] = {}
+        self.transfers: list[Transfer] = []
+        self.refunds: list[Refund] = []
+        self.events: list[Event] = []
+        self._serial = 0
+        self._known: set[Item] = set()
+        self._loading = False
+
+    # The view: once loading is over it raises on what was not loaded.
+
+    def knows(self, item: Item) -> bool:
+        return item in self._known
+
+    def account(self, account_id: str) -> Account | None:
+        return self.accounts.get(account_id) if self._sees(Item("account", account_id)) else None
+
+    def payment(self, payment_id: str) -> Payment | None:
+        return self.payments.get(payment_id) if self._sees(Item("payment", payment_id)) else None
+
+    def merchant(self, merchant_id: str) -> Merchant | None:
+        return (
+            self.merchants.get(merchant_id) if self._sees(Item("merchant", merchant_id)) else None
+        )
+
+    def key(self, tenant_id: str, request_id: str) -> Key | None:
+        seen = self._sees(Item("key", request_id, tenant_id))
+        return self.keys.get((tenant_id, request_id)) if seen else None
+
+    def reference(self, tenant_id: str, reference: str) -> str | None:
+        seen = self._sees(Item("reference", reference, tenant_id))
+        return self.references.get((tenant_id, reference)) if seen else None
+
+    def holds_count(self, account_id: str) -> int:
+        assert self._sees(Item("account", account_id))
+        return len(self.holds(account_id))
+
+    def due_holds(self, account_id: str, now: int) -> Sequence[str]:
+        assert self._sees(Item("account", account_id))
+        return [
+            payment.id
+            for payment in self.holds(account_id)
+            if payment.hold_expires_at is not None and payment.hold_expires_at <= now
+        ]
+
+    def holds(self, account_id: str) -> list[Payment]:
+        """Return the payments that hold money on an account."""
+        return [
+            payment
+            for payment in self.payments.values()
+            if payment.payer_account_id == account_id and payment.state in HOLDING
+        ]
+
+    # The lane.
+
+    def run(self, command: commands.CallerCommand) -> Answer:
+        """Decide and commit a command whose request_id is new, or raise what it raises."""
+        self.rounds(command)
+        self._expire(command)
+        check_access(self, command)
+        decision = self._decide(command)
+        self._commit(decision.changes)
+        tenant_id = command.principal.tenant_id
+        key = Key(
+            tenant_id,
+            command.request_id,
+            AUTHORIZE if isinstance(command, commands.Authorize) else type(command).__name__,
+            b"",
+            b"",
+            decision.answer.resource_id,
+        )
+        before = self.keys.get((tenant_id, command.request_id))
+        assert before is None or before.method == TOMBSTONE
+        self.keys[tenant_id, command.request_id] = key
+        return decision.answer
+
+    def sweep(self) -> None:
+        """Expire whatever is due, as the lane's own command does."""
+        command = commands.ExpireHolds(tuple(self.accounts))
+        self.rounds(command)
+        self._expire(command)
+
+    def fill(self, account_id: str, amount: int) -> None:
+        """Credit an account by what would take thousands of transfers, from a world of its own."""
+        account = self.accounts[account_id]
+        source = account._replace(id=f"{account_id}_source", kind=Kind.WORLD, floor=None)
+        transfer_id = self.context().mint.next("trf", "00")
+        self.accounts[source.id] = source._replace(posted=-amount)
+        self.accounts[account_id] = account._replace(posted=account.posted + amount)
+        self.transfers.append(
+            Transfer(
+                id=transfer_id,
+                debit_account_id=source.id,
+                credit_account_id=account_id,
+                amount=amount,
+                currency=account.currency,
+                reason=Reason.TOP_UP,
+                payment_id=None,
+                refund_id=None,
+                description="",
+                debit_posted_after=-amount,
+                credit_posted_after=account.posted + amount,
+                created_at=self.now,
+            )
+        )
+        self._serial += 1
+
+    def rounds(self, command: commands.Command) -> list[set[Item]]:
+        """Load what a command needs, from nothing, and return what each round brought."""
+        self._known.clear()
+        self._loading = True
+        rounds: list[set[Item]] = []
+        while missing := set(needs.missing(command, self, PLACE, self.now)):
+            self._known |= missing
+            rounds.append(missing)
+        self._loading = False
+        assert len(rounds) <= LOADS_MAX
+        return rounds
+
+    def draft(self, *items: Item) -> Draft:
+        """Return a work sheet that sees these items."""
+        self._known.update(items)
+        return Draft(self, self.context())
+
+    def context(self) -> Context:
+        return Context(self.now, REGION, SHARD, Mint(REGION, self.now, self._serial))
+
+    def _expire(self, command: commands.Command) -> None:
+        items = list(needs.needed(command, self, PLACE))
+        for item in dict.fromkeys(items):
+            if item.kind == "account":
+                context = self.context()
+                changes = expire(self, item.id, context)
+                if changes is not None:
+                    self._serial = context.mint.serial
+                    self._commit(changes)
+
+    def _decide(self, command: commands.CallerCommand) -> Decision:
+        first, second = self.context(), self.context()
+        decision = decide(self, command, first)
+        assert decision == decide(self, command, second), "deciding twice gives equal decisions"
+        self._serial = first.mint.serial
+        return decision
+
+    def _sees(self, item: Item) -> bool:
+        """Say whether an item is loaded; once a decision is being made it must be."""
+        assert self._loading or item in self._known, f"{item} was not among the needs"
+        return item in self._known
+
+    # What is committed.
+
+    def _commit(self, changes: Changes) -> None:
+        for account in changes.accounts:
+            before = self.accounts.get(account.id)
+            assert account.version == (before.version if before else 0) + 1
+            self.accounts[account.id] = account
+        for payment in changes.payments:
+            self._check_transition(payment, changes)
+            self.payments[payment.id] = payment
+        for merchant in changes.merchants:
+            self.merchants[merchant.id] = merchant
+            self.references[merchant.tenant_id, merchant.reference] = merchant.id
+        for tenant_id, request_id in changes.tombstones:
+            assert (tenant_id, request_id) not in self.keys
+            self.keys[tenant_id, request_id] = Key(tenant_id, request_id, TOMBSTONE, b"", b"", "")
+        self.transfers += changes.transfers
+        self.refunds += changes.refunds
+        self.events += changes.events
+        self.check()
+
+    def _check_transition(self, payment: Payment, changes: Changes) -> None:
+        before = self.payments.get(payment.id)
+        versions = [event.version for event in changes.events if event.entity_id == payment.id]
+        first = before.version + 1 if before else 1
+        assert versions == list(range(first, payment.version + 1)), "one event per transition"
+        if before is not None:
+            assert State(payment.state) in NEXT[State(before.state)]
+
+    # What must always hold.
+
+    def check(self) -> None:
+        """Fold everything anew and compare."""
+        self._check_balances()
+        self._check_holds()
+        self._check_payments()
+        ids = [transfer.id for transfer in self.transfers]
+        assert ids == sorted(set(ids)), "ids sort in the order of the decisions"
+
+    def _check_balances(self) -> None:
+        posted: dict[str, int] = defaultdict(int)
+        total: dict[str, int] = defaultdict(int)
+        for transfer in self.transfers:
+            posted[transfer.debit_account_id] -= transfer.amount
+            posted[transfer.credit_account_id] += transfer.amount
+            assert transfer.debit_posted_after == posted[transfer.debit_account_id]
+            assert transfer.credit_posted_after == posted[transfer.credit_account_id]
+        for account in self.accounts.values():
+            assert account.posted == posted.pop(account.id, 0)
+            assert account.floor is None or account.posted - account.held >= account.floor
+            assert -LIMIT <= account.posted <= LIMIT
+            total[account.currency] += account.posted
+        assert not posted, "every account with transfers exists"
+        assert not any(total.values()), "money is neither made nor lost"
+
+    def _check_holds(self) -> None:
+        for account in self.accounts.values():
+            held = sum(payment.capturable for payment in self.holds(account.id))
+            assert account.held == held
+
+    def _check_payments(self) -> None:
+        moved: dict[tuple[str, str], int] = defaultdict(int)
+        for transfer in self.transfers:
+            if transfer.payment_id is not None:
+                moved[transfer.payment_id, transfer.reason] += transfer.amount
+        for payment in self.payments.values():
+            assert payment.captured == moved[payment.id, Reason.CAPTURE]
+            assert payment.refunded == moved[payment.id, Reason.REFUND]
+            assert payment.fee == moved[payment.id, Reason.FEE]
+            assert payment.fee_refunded == moved[payment.id, Reason.FEE_REFUND]
+            assert payment.fee == payment.fee_schedule.fee(payment.captured)
+            assert payment.fee_refunded <= payment.fee <= payment.captured
+            assert payment.refunded <= payment.captured
+            assert payment.captured + payment.capturable <= payment.amount
+            assert (payment.capturable > 0) == (payment.state in HOLDING)
+            assert not (payment.captured and payment.state == State.VOIDED)

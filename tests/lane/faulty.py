@@ -1,0 +1,65 @@
+"""A shard that fails on command: before or after it has committed, or by refusing the data."""
+
+from collections.abc import Callable, Sequence
+
+from processor.domain.view import Item
+from processor.ports import (
+    Ambiguous,
+    Batch,
+    Conflict,
+    Due,
+    Fenced,
+    LaneStorage,
+    Loaded,
+    Opened,
+    Ownership,
+    Rejected,
+)
+
+
+class FaultyStore:
+    """Passes everything on to a real store, except the next applies that are told to fail."""
+
+    def __init__(self, store: LaneStorage) -> None:
+        self._store = store
+        self.lose_before = 0
+        self.lose_after = 0
+        self.conflicts = 0
+        self.fences = 0
+        self.rejects: Callable[[Batch], bool] = lambda _: False
+        self.applies = 0
+        self.checks = 0
+
+    async def open(self, owner: str, *, evict: bool) -> Opened:
+        return await self._store.open(owner, evict=evict)
+
+    async def load(self, items: Sequence[Item]) -> Loaded:
+        return await self._store.load(items)
+
+    async def apply(self, ownership: Ownership, batch: Batch) -> None:
+        self.applies += 1
+        if self.lose_before:
+            self.lose_before -= 1
+            raise Ambiguous("lost before the commit")
+        if self.conflicts:
+            self.conflicts -= 1
+            raise Conflict("told to conflict")
+        if self.fences:
+            self.fences -= 1
+            raise Fenced("told to be fenced")
+        if self.rejects(batch):
+            raise Rejected("told to reject")
+        await self._store.apply(ownership, batch)
+        if self.lose_after:
+            self.lose_after -= 1
+            raise Ambiguous("lost after the commit")
+
+    async def check(self, ownership: Ownership) -> None:
+        self.checks += 1
+        await self._store.check(ownership)
+
+    async def due(self, now: int, keys_older_than: int, limit: int) -> Due:
+        return await self._store.due(now, keys_older_than, limit)
+
+    async def close(self) -> None:
+        await self._store.close()
