@@ -16,9 +16,6 @@ from tender.v1 import payment_pb2
 P = ParamSpec("P")
 Answer = TypeVar("Answer", bound=Message)
 
-# Arguments that say nothing to a reader.
-UNTOLD = ("timeout",)
-
 
 @dataclass
 class Narrator:
@@ -52,7 +49,7 @@ class Narrator:
     ) -> Answer:
         """Makes a call, and prints it with its answer; errors are printed and passed on."""
         name = getattr(method, "__name__", "call")
-        told = {key: written(key, value) for key, value in kwargs.items() if key not in UNTOLD}
+        told = {key: written(key, value) for key, value in kwargs.items()}
         arguments = ", ".join(f"{key}={value}" for key, value in told.items())
         self.console.print(f"   [dim]> {name}({escape(arguments)})[/]")
         try:

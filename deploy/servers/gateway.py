@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import sys
+import time
 from typing import Final
 
 from gateway import guard, identity, lane_client, methods, queries
@@ -56,13 +57,15 @@ async def serve(gateway: settings.GatewaySettings, stop: asyncio.Future[str] | N
             processor=gateway.processor_target,
         )
         _log.info("gateway_stopping", why=await (stop or serving.wait_for_stop_signal()))
+        stop_by = time.monotonic() + gateway.quiet_seconds + gateway.drain_seconds
         await serving.stop_gracefully(
             server,
             health,
             quiet_seconds=gateway.quiet_seconds,
             drain_seconds=gateway.drain_seconds,
         )
-        await lane.drain(gateway.drain_seconds)
+        # Commands whose callers left are still on their way.
+        await lane.drain(max(stop_by - time.monotonic(), 0))
         await tasks.drain(identity.LOOKUP_TIMEOUT_SECONDS)
         streaming.cancel()
     await lane_channel.close()

@@ -28,7 +28,7 @@ async def serve(
     processor: settings.ProcessorSettings, stop: asyncio.Future[str] | None = None
 ) -> None:
     """Own the lane and serve until told to stop, by `stop` or by a signal."""
-    lane_url = processor.database_url.get_secret_value()
+    lane_url = processor.database_url
     lane = Lane(
         PostgresLaneStore(lane_url, processor.shard),
         region=processor.region,
@@ -43,7 +43,7 @@ async def serve(
         ),
     )
     queries = PostgresQueries(
-        processor.query_database_url.get_secret_value() or lane_url, processor.shard
+        processor.query_database_url or lane_url, processor.shard
     )
     health = serving.Health()
     server = serving.create_server(
