@@ -25,6 +25,7 @@ _CREDENTIALS_LENGTH_MAX: Final = 256
 _NO_HASH: Final = bytes(32)
 
 _log = logs.logger()
+Metadata = Iterable[tuple[str, str | bytes]] | None
 _K = TypeVar("_K")
 _V = TypeVar("_V")
 
@@ -59,7 +60,7 @@ class KeySource(Protocol):
         """Return a key's record, or None when there is no such key; raises AioRpcError."""
 
 
-def key_text(metadata: Iterable[tuple[str, str | bytes]] | None) -> str:
+def key_text(metadata: Metadata) -> str:
     """Return the API key among a call's metadata; there must be exactly one."""
     found: str | bytes | None = None
     for name, value in metadata or ():

@@ -12,7 +12,7 @@ from typing import Final
 
 import grpc
 
-from gateway import errors
+from gateway import reasons
 from gateway.errors import Refused
 from kit import internal_auth, logs, metrics, serving
 from tender.v1 import lane_pb2
@@ -21,7 +21,9 @@ _EXECUTE: Final = "/tender.v1.LaneService/Execute"
 BATCH_COMMANDS_MAX: Final = 1_000  # The contract's limit.
 BATCH_BYTES_MAX: Final = 768 * 1024  # Below the processor's receive limit of 1 MiB with any rest.
 _COMMAND_OVERHEAD_BYTES: Final = 640  # Longest tenant and merchant ids, numbers and tags.
-RECEIVE_BYTES_MAX: Final = 16 * 1024 * 1024  # 300 outcomes of 50 KiB.
+# 1,000 outcomes, each as large as the largest request and a little more. A message over the limit
+# would break the stream, and again after every re-sending.
+RECEIVE_BYTES_MAX: Final = BATCH_COMMANDS_MAX * 80 * 1024
 ABSENCE_SECONDS_MAX: Final = 5.0  # A restart takes less; past it, new commands fail at once.
 _BACKOFF_SECONDS_MIN: Final = 0.05
 _BACKOFF_SECONDS_MAX: Final = 1.0
@@ -276,7 +278,7 @@ def create_channel(target: str) -> grpc.aio.Channel:
 def _is_undecided(outcome: lane_pb2.Outcome) -> bool:
     if not outcome.HasField("refusal"):
         return False
-    reason = errors.REASONS.get(outcome.refusal.reason)
+    reason = reasons.REASONS.get(outcome.refusal.reason)
     return reason is not None and reason.undecided
 
 

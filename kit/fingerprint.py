@@ -23,7 +23,7 @@ Fields = tuple[tuple[str, Encode], ...]
 VERSION: Final = 1
 _DIGEST_SIZE: Final = 16
 _HEAD_SIZE: Final = 2 + _DIGEST_SIZE
-_HOLD_DURATION_DEFAULT: Final = 604_800
+_HOLD_DURATION_DEFAULT: Final = b"604800"
 _UNSET: Final = b""
 
 _AUTOMATIC: Final = payment_pb2.CAPTURE_METHOD_AUTOMATIC
@@ -52,9 +52,11 @@ def _amount_currency(request: Any) -> bytes:
 
 
 def _hold_duration(request: Any) -> bytes:
+    """Automatic capture does not use it: whatever stands there is as good as the default."""
     if (request.capture_method or _AUTOMATIC) == _AUTOMATIC:
-        return _UNSET
-    return b"%d" % (request.hold_duration_seconds or _HOLD_DURATION_DEFAULT)
+        return _HOLD_DURATION_DEFAULT
+    seconds = request.hold_duration_seconds
+    return b"%d" % seconds if seconds else _HOLD_DURATION_DEFAULT
 
 
 def _pairs(request: Any) -> bytes:

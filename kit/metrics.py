@@ -19,6 +19,7 @@ _BATCH_SECONDS_BUCKETS: Final = (
 )
 _BATCH_SIZE_BUCKETS: Final = (1, 2, 5, 10, 20, 50, 100, 150, 200, 300)
 _SCRAPE_SECONDS_MAX: Final = 5.0  # A scraper that says nothing must not keep the next one out.
+_POLL_SECONDS: Final = 0.1  # How soon it notices that it is to close.
 
 # Both servers.
 RPC_REQUESTS = Counter("tender_rpc_requests_total", "Answered RPCs.", ["server", "method", "code"])
@@ -116,7 +117,7 @@ class MetricsServer:
     def __init__(self, listen: str, is_healthy: Callable[[], bool]) -> None:
         self._http = HTTPServer(addresses.host_and_port(listen), _handler(is_healthy))
         self._thread = threading.Thread(
-            target=self._http.serve_forever, name="metrics", daemon=True
+            target=self._http.serve_forever, args=(_POLL_SECONDS,), name="metrics", daemon=True
         )
         self._thread.start()
 

@@ -26,6 +26,7 @@ from processor.ports import (
     Conflict,
     Fenced,
     LaneStorage,
+    Lease,
     Opened,
     Rejected,
     Unavailable,
@@ -67,6 +68,20 @@ class Limits(NamedTuple):
     housekeeping_seconds: float = 1.0
 
 
+class NoLease:
+    """For a lane without Redis: the advisory lock alone decides, and death is noticed by TCP."""
+
+    async def claim(self, owner: str) -> bool:
+        """Nobody can say that another owner is dead."""
+        return False
+
+    def keep(self, owner: str) -> None:
+        """Nothing to hold."""
+
+    async def release(self, owner: str) -> None:
+        """Nothing to give up."""
+
+
 class LaneLost(Exception):
     """The lane must be taken over again before anything more is decided."""
 
@@ -82,8 +97,10 @@ class Lane:
         shard: str,
         owner: str,
         limits: Limits | None = None,
+        lease: Lease | None = None,
     ) -> None:
         self._storage = storage
+        self._lease = lease or NoLease()
         self._owner = owner
         self._limits = limits or Limits()
         self._place = needs.Place((region, shard))
@@ -105,6 +122,7 @@ class Lane:
         self._closed_at = time.monotonic()
         self._stopping = False
         self._wake = asyncio.Event()
+        self._opened_event = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._load_wake = asyncio.Event()
@@ -114,6 +132,10 @@ class Lane:
     def is_open(self) -> bool:
         """Whether the lane decides commands now."""
         return self._opened is not None
+
+    async def opened(self) -> None:
+        """Return once the lane decides commands."""
+        await self._opened_event.wait()
 
     def submit(self, entry: Entry) -> None:
         """Take a command; its reply comes once it is committed or refused."""
@@ -129,7 +151,9 @@ class Lane:
         delay = OPEN_RETRY_SECONDS_MIN
         while not self._stopping:
             try:
-                opened = await self._storage.open(self._owner, evict=False)
+                # A lease that nobody renews says that its owner is dead or hangs.
+                evict = await self._lease.claim(self._owner)
+                opened = await self._storage.open(self._owner, evict=evict)
             except Unavailable as error:
                 log.info("lane_not_open", reason=str(error))
                 if self._closed_too_long():
@@ -138,6 +162,7 @@ class Lane:
                 delay = min(delay * 2, OPEN_RETRY_SECONDS_MAX)
                 continue
             delay = OPEN_RETRY_SECONDS_MIN
+            self._lease.keep(self._owner)
             self._take_over(opened)
             try:
                 await self._serve()
@@ -145,6 +170,7 @@ class Lane:
                 self._close()
         self._reply_to_all()
         await self._storage.close()
+        await self._lease.release(self._owner)
 
     async def stop(self, grace_seconds: float) -> None:
         """Decide what waits, at most for this long, then let `run` give the lane up."""
@@ -163,6 +189,7 @@ class Lane:
         self._serial = random.SystemRandom().randrange(ids.SERIAL_LIMIT // 2)
         self._cache.forget_all()
         self._opened = opened
+        self._opened_event.set()
         self._room.restart()
         self._signal()
         metrics.LANE_EPOCH.set(ownership.epoch)
@@ -179,6 +206,7 @@ class Lane:
 
     def _close(self) -> None:
         self._opened = None
+        self._opened_event.clear()
         self._closed_at = time.monotonic()
         metrics.LANE_OPEN.set(0)
 

@@ -106,14 +106,27 @@ class Due(NamedTuple):
     clock: int
 
 
+class Lease(Protocol):
+    """Says quickly that a lane's owner has died. Nothing rests on it but how soon that shows."""
+
+    async def claim(self, owner: str) -> bool:
+        """Say whether the lease is now the owner's: nobody else renews it. False if unknown."""
+
+    def keep(self, owner: str) -> None:
+        """Hold the lease from now on: the caller has the lane."""
+
+    async def release(self, owner: str) -> None:
+        """Give the lease up, so that a successor need not wait for it to run out."""
+
+
 class LaneStorage(Protocol):
     """One shard's truth, as its single writer sees it."""
 
     async def open(self, owner: str, *, evict: bool) -> Opened:
         """Take the lane over with a higher epoch and a new incarnation (R11).
 
-        `evict` ends the recorded owner's session first; without it an owner that lives is left
-        alone. Raises Unavailable.
+        `evict` ends the recorded owner's session first, unless it has only just taken over;
+        without it an owner that lives is left alone. Raises Unavailable.
         """
 
     async def load(self, items: Sequence[Item]) -> Loaded:

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import os
+import re
 import tempfile
 import time
 from pathlib import Path
@@ -55,8 +56,16 @@ async def _tell(endpoints: folder.Endpoints, narrator: Narrator, summary: dict[s
     async with asyncio.timeout(STORY_SECONDS_MAX):
         async with tender.Client(endpoints.gateway, key, channels=CHANNELS) as client:
             await demo_story.tell(client, narrator)
-            summary["burst"] = dataclasses.asdict(await _burst(client, narrator))
+            summary["burst"] = _keyed(await _burst(client, narrator))
         await _look_inside(endpoints, narrator, summary)
+
+
+def _keyed(result: demo_burst.Result) -> dict[str, Any]:
+    """With names as all other JSON has them."""
+    return {
+        re.sub("_([a-z])", lambda found: found[1].upper(), name): value
+        for name, value in dataclasses.asdict(result).items()
+    }
 
 
 async def _burst(client: tender.Client, narrator: Narrator) -> demo_burst.Result:
@@ -82,10 +91,8 @@ async def _burst(client: tender.Client, narrator: Narrator) -> demo_burst.Result
     narrator.expect(
         f"the shop has exactly {expected}, fees taken off (it has {balance})", balance == expected
     )
-    narrator.expect(
-        f"at least {demo_burst.RATE_MIN:,} payments/s",
-        result.payments_per_second >= demo_burst.RATE_MIN,
-    )
+    if result.payments_per_second < demo_burst.RATE_AIM:
+        narrator.say(f"[yellow]slower than the {demo_burst.RATE_AIM:,} of two free cores[/]")
     return result
 
 

@@ -18,7 +18,8 @@ SETUP_IN_FLIGHT = 64
 FUNDS = 100_000
 # Prices of a coffee shop, in cents: from 2.20 to 9.10 EUR.
 PRICE_MIN, PRICES = 220, 691
-RATE_MIN = 1_500
+# What two free cores do at least; a busy machine is no reason for the demo to fail.
+RATE_AIM = 1_500
 TIMEOUT = 3 * TIMEOUT_DEFAULT
 
 STATE_CAPTURED = tender.Payment.STATE_CAPTURED
@@ -35,7 +36,7 @@ class Shop:
 
 @dataclass(frozen=True)
 class Result:
-    """What the burst measured; times in milliseconds, amounts in cents."""
+    """What the burst measured; amounts in cents."""
 
     payments: int
     errors: int

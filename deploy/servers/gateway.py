@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Final
 
-from gateway import guard, identity, lane_client, methods, queries
+from gateway import endpoint, guard, identity, lane_client, methods, queries
 from kit import logs, metrics, serving, settings
 
 # Beyond the guard's own limit, which answers with a reason; this one protects memory.
@@ -29,7 +29,7 @@ async def serve(gateway: settings.GatewaySettings, stop: asyncio.Future[str] | N
     reads = queries.QueryClient(query_channel, token)
     tasks = serving.Tasks()
     health = serving.Health(methods.SERVICE_NAMES)
-    backends = guard.Backends(
+    backends = endpoint.Backends(
         directory=identity.ProcessorKeyDirectory(reads, pepper, tasks=tasks),
         lane=lane,
         queries=reads,

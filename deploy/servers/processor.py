@@ -13,6 +13,7 @@ from processor.queries import QueryServicer
 from processor.servicer import LaneServicer
 from storage.postgres.lane_store import PostgresLaneStore
 from storage.postgres.queries import PostgresQueries
+from storage.redis.lease import RedisLease
 from tender.v1 import lane_pb2_grpc, query_pb2_grpc
 
 _RPCS_MAX: Final = 1_000
@@ -35,6 +36,7 @@ async def serve(
         shard=processor.shard,
         # A restarted process is another owner, whatever its pid.
         owner=f"{processor.lane_owner}:{secrets.token_hex(4)}",
+        lease=RedisLease(processor.redis_url, processor.shard) if processor.redis_url else None,
         limits=Limits(
             queue_commands_max=processor.queue_commands_max,
             batch_commands_max=processor.batch_commands_max,

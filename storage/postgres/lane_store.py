@@ -31,13 +31,17 @@ APPLY_SECONDS_MAX: Final = 5.0
 LOAD_SECONDS_MAX: Final = 5.0
 TAKEOVER_SECONDS_MAX: Final = 10.0
 """A takeover waits for the statement that its predecessor is running."""
+TENURE_SECONDS_MIN: Final = 5.0
+"""An owner this young is not evicted, so two processors cannot take a lane from each other for
+ever."""
 EVICT_MS_MAX: Final = 5_000
 CLOSE_SECONDS_MAX: Final = 1.0
 
 GENESIS: Final = bytes(32)
 
 _RECORDED = """
-SELECT l.owner, l.backend_pid, a.pid IS NOT NULL AS alive
+SELECT l.owner, l.backend_pid, a.pid IS NOT NULL AS alive,
+       l.opened_at < clock_timestamp() - make_interval(secs => $3) AS settled
   FROM lanes AS l
   LEFT JOIN pg_stat_activity AS a
          ON a.pid = l.backend_pid AND a.application_name = $2
@@ -107,8 +111,11 @@ class _Session(NamedTuple):
 class PostgresLaneStore:
     """One shard in one Postgres database. Implements processor.ports.LaneStorage."""
 
-    def __init__(self, dsn: str, shard: str) -> None:
+    def __init__(
+        self, dsn: str, shard: str, *, tenure_seconds_min: float = TENURE_SECONDS_MIN
+    ) -> None:
         self._dsn = dsn
+        self._tenure_seconds_min = tenure_seconds_min
         self._shard = shard
         self._name = f"tender-lane-{shard}"
         self._session: _Session | None = None
@@ -243,10 +250,10 @@ class PostgresLaneStore:
     async def _end_recorded_session(
         self, lane: "asyncpg.Connection[asyncpg.Record]", owner: str, *, evict: bool
     ) -> None:
-        recorded = await lane.fetchrow(_RECORDED, self._shard, self._name)
+        recorded = await lane.fetchrow(_RECORDED, self._shard, self._name, self._tenure_seconds_min)
         if recorded is None or not recorded["alive"]:
             return
-        if evict or recorded["owner"] == owner:
+        if (evict and recorded["settled"]) or recorded["owner"] == owner:
             await lane.fetchval(
                 "SELECT pg_terminate_backend($1, $2)", recorded["backend_pid"], EVICT_MS_MAX
             )

@@ -13,7 +13,7 @@ from storage.postgres.snapshot import PostgresSnapshot
 POOL_MAX: Final = 10
 """Connections: reads are short, and the lane needs the machine more."""
 
-CONNECT_SECONDS_MAX: Final = 3.0
+CONNECT_SECONDS_MAX: Final = 2.0
 ACQUIRE_SECONDS_MAX: Final = 2.0
 """Wait for a free connection; a caller does better to come again than to wait longer."""
 
@@ -61,7 +61,7 @@ class PostgresQueries:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._pool.close()
+        await (await self._made_pool()).close()
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[PostgresSnapshot]:
@@ -87,9 +87,7 @@ class PostgresQueries:
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
         try:
-            # The first await makes the pool, which connects to nothing yet; later ones do nothing.
-            pool = await self._pool
-            assert pool is not None
+            pool = await self._made_pool()
             async with pool.acquire(timeout=ACQUIRE_SECONDS_MAX) as connection:
                 yield connection
         except _AWAY as error:
@@ -98,6 +96,11 @@ class PostgresQueries:
             if isinstance(error, ValueError):
                 raise  # A value of ours that does not fit its column.
             raise Unavailable(repr(error)) from error
+
+    async def _made_pool(self) -> "asyncpg.Pool[asyncpg.Record]":
+        """Return the pool; the first call makes it, which connects to nothing yet."""
+        await self._pool
+        return self._pool
 
 
 async def _keep(connection: Any) -> None:

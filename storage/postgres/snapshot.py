@@ -33,21 +33,21 @@ class PostgresSnapshot:
         self._connection = connection
         self._shard = shard
 
-    _HEAD = "SELECT incarnation, seq FROM journal ORDER BY seq DESC LIMIT 1"
+    HEAD = "SELECT incarnation, seq FROM journal ORDER BY seq DESC LIMIT 1"
 
     async def head(self) -> str:
         """Return the read token of the newest commit seen; empty before the first."""
-        row = await self._connection.fetchrow(self._HEAD)
+        row = await self._connection.fetchrow(self.HEAD)
         return f"{self._shard}.{row['incarnation']}.{row['seq']}" if row else ""
 
-    _PAYMENT = f"SELECT {rows.PAYMENT_COLUMNS} FROM payments WHERE id = $1"
+    PAYMENT = f"SELECT {rows.PAYMENT_COLUMNS} FROM payments WHERE id = $1"
 
     async def payment(self, payment_id: str) -> Payment | None:
         """Return a payment."""
-        row = await self._connection.fetchrow(self._PAYMENT, payment_id)
+        row = await self._connection.fetchrow(self.PAYMENT, payment_id)
         return rows.payment(row) if row else None
 
-    _PAYMENT_BY_REQUEST = f"""
+    PAYMENT_BY_REQUEST = f"""
         SELECT {rows.PAYMENT_COLUMNS}
           FROM payments
          WHERE id = (
@@ -59,10 +59,10 @@ class PostgresSnapshot:
 
     async def payment_by_request(self, tenant_id: str, request_id: str) -> Payment | None:
         """Return the payment that a tenant's request_id authorized."""
-        row = await self._connection.fetchrow(self._PAYMENT_BY_REQUEST, tenant_id, request_id)
+        row = await self._connection.fetchrow(self.PAYMENT_BY_REQUEST, tenant_id, request_id)
         return rows.payment(row) if row else None
 
-    _REFUNDS = f"""
+    REFUNDS = f"""
         SELECT {rows.REFUND_COLUMNS}
           FROM refunds
          WHERE payment_id = $1
@@ -72,7 +72,7 @@ class PostgresSnapshot:
 
     async def refunds_of(self, payment_id: str) -> Sequence[Refund]:
         """Return the oldest refunds of a payment, oldest first."""
-        found = await self._connection.fetch(self._REFUNDS, payment_id, REFUNDS_MAX)
+        found = await self._connection.fetch(self.REFUNDS, payment_id, REFUNDS_MAX)
         return [rows.refund(row) for row in found]
 
     async def list_payments(
@@ -82,13 +82,13 @@ class PostgresSnapshot:
         if merchant_id and payer_account_id:
             return await self._payments_by_both(merchant_id, payer_account_id, before, limit)
         if merchant_id:
-            return await self._payments_by(self._BY_MERCHANT, merchant_id, before, limit)
+            return await self._payments_by(self.BY_MERCHANT, merchant_id, before, limit)
         if payer_account_id:
-            return await self._payments_by(self._BY_PAYER, payer_account_id, before, limit)
+            return await self._payments_by(self.BY_PAYER, payer_account_id, before, limit)
         return await self._payments_by_tenant(tenant_id, before, limit)
 
     # Walks payments_merchant_idx.
-    _BY_MERCHANT = f"""
+    BY_MERCHANT = f"""
         SELECT {rows.PAYMENT_COLUMNS}
           FROM payments
          WHERE merchant_id = $1 AND id < $2
@@ -97,7 +97,7 @@ class PostgresSnapshot:
     """
 
     # Walks payments_payer_idx.
-    _BY_PAYER = f"""
+    BY_PAYER = f"""
         SELECT {rows.PAYMENT_COLUMNS}
           FROM payments
          WHERE payer_account_id = $1 AND id < $2
@@ -110,7 +110,7 @@ class PostgresSnapshot:
         return _page([rows.payment(row) for row in found], limit)
 
     # Walks payments_payer_idx, at most SCAN_MAX rows of it.
-    _BY_BOTH = f"""
+    BY_BOTH = f"""
         SELECT {rows.PAYMENT_COLUMNS}
           FROM (
                 SELECT {_PAYMENT_NAMES}
@@ -123,7 +123,7 @@ class PostgresSnapshot:
          ORDER BY id DESC
          LIMIT $4
     """
-    _BY_BOTH_END = f"""
+    BY_BOTH_END = f"""
         SELECT id
           FROM payments
          WHERE payer_account_id = $1 AND id < $2
@@ -135,13 +135,13 @@ class PostgresSnapshot:
         self, merchant_id: str, payer_account_id: str, before: str, limit: int
     ) -> Page[Payment]:
         found = await self._connection.fetch(
-            self._BY_BOTH, payer_account_id, before, merchant_id, limit + 1
+            self.BY_BOTH, payer_account_id, before, merchant_id, limit + 1
         )
         page = _page([rows.payment(row) for row in found], limit)
-        return await self._to_end_of_scan(page, self._BY_BOTH_END, payer_account_id, before)
+        return await self._to_end_of_scan(page, self.BY_BOTH_END, payer_account_id, before)
 
     # Walks payments_pkey, at most SCAN_MAX rows of it.
-    _PAYMENTS_BY_TENANT = f"""
+    PAYMENTS_BY_TENANT = f"""
         SELECT {rows.PAYMENT_COLUMNS}
           FROM (
                 SELECT {_PAYMENT_NAMES}
@@ -154,23 +154,23 @@ class PostgresSnapshot:
          ORDER BY id DESC
          LIMIT $3
     """
-    _PAYMENTS_END = f"""
+    PAYMENTS_END = f"""
         SELECT id FROM payments WHERE id < $1 ORDER BY id DESC OFFSET {SCAN_MAX - 1} LIMIT 1
     """
 
     async def _payments_by_tenant(self, tenant_id: str, before: str, limit: int) -> Page[Payment]:
-        found = await self._connection.fetch(self._PAYMENTS_BY_TENANT, before, tenant_id, limit + 1)
+        found = await self._connection.fetch(self.PAYMENTS_BY_TENANT, before, tenant_id, limit + 1)
         page = _page([rows.payment(row) for row in found], limit)
-        return await self._to_end_of_scan(page, self._PAYMENTS_END, before)
+        return await self._to_end_of_scan(page, self.PAYMENTS_END, before)
 
-    _ACCOUNT = f"SELECT {rows.ACCOUNT_COLUMNS} FROM accounts WHERE id = $1"
+    ACCOUNT = f"SELECT {rows.ACCOUNT_COLUMNS} FROM accounts WHERE id = $1"
 
     async def account(self, account_id: str) -> Account | None:
         """Return an account."""
-        row = await self._connection.fetchrow(self._ACCOUNT, account_id)
+        row = await self._connection.fetchrow(self.ACCOUNT, account_id)
         return rows.account(row) if row else None
 
-    _ACCOUNTS = f"""
+    ACCOUNTS = f"""
         SELECT {rows.ACCOUNT_COLUMNS}
           FROM accounts
          WHERE id = ANY($1::text[])
@@ -179,11 +179,11 @@ class PostgresSnapshot:
 
     async def accounts(self, account_ids: Sequence[str]) -> Sequence[Account]:
         """Return those of the accounts that exist, newest first."""
-        found = await self._connection.fetch(self._ACCOUNTS, list(account_ids))
+        found = await self._connection.fetch(self.ACCOUNTS, list(account_ids))
         return [rows.account(row) for row in found]
 
     # Walks accounts_owner_idx.
-    _ACCOUNTS_BY_USER = f"""
+    ACCOUNTS_BY_USER = f"""
         SELECT {rows.ACCOUNT_COLUMNS}
           FROM accounts
          WHERE tenant_id = $1 AND user_id = $2 AND id < $3
@@ -191,7 +191,7 @@ class PostgresSnapshot:
          LIMIT $4
     """
     # Walks accounts_pkey, at most SCAN_MAX rows of it.
-    _ACCOUNTS_BY_TENANT = f"""
+    ACCOUNTS_BY_TENANT = f"""
         SELECT {rows.ACCOUNT_COLUMNS}
           FROM (
                 SELECT {_ACCOUNT_NAMES}
@@ -204,7 +204,7 @@ class PostgresSnapshot:
          ORDER BY id DESC
          LIMIT $3
     """
-    _ACCOUNTS_END = f"""
+    ACCOUNTS_END = f"""
         SELECT id FROM accounts WHERE id < $1 ORDER BY id DESC OFFSET {SCAN_MAX - 1} LIMIT 1
     """
 
@@ -214,15 +214,15 @@ class PostgresSnapshot:
         """Return a tenant's accounts with ids below one, newest first."""
         if user_id:
             found = await self._connection.fetch(
-                self._ACCOUNTS_BY_USER, tenant_id, user_id, before, limit + 1
+                self.ACCOUNTS_BY_USER, tenant_id, user_id, before, limit + 1
             )
             return _page([rows.account(row) for row in found], limit)
-        found = await self._connection.fetch(self._ACCOUNTS_BY_TENANT, before, tenant_id, limit + 1)
+        found = await self._connection.fetch(self.ACCOUNTS_BY_TENANT, before, tenant_id, limit + 1)
         page = _page([rows.account(row) for row in found], limit)
-        return await self._to_end_of_scan(page, self._ACCOUNTS_END, before)
+        return await self._to_end_of_scan(page, self.ACCOUNTS_END, before)
 
     # Walks transfers_debit_idx and transfers_credit_idx.
-    _TRANSFERS = f"""
+    TRANSFERS = f"""
         SELECT {rows.TRANSFER_COLUMNS}
           FROM (
                 (SELECT {_TRANSFER_NAMES}
@@ -243,11 +243,11 @@ class PostgresSnapshot:
 
     async def list_transfers(self, account_id: str, before: str, limit: int) -> Page[Transfer]:
         """Return an account's transfers with ids below one, newest first."""
-        found = await self._connection.fetch(self._TRANSFERS, account_id, before, limit + 1)
+        found = await self._connection.fetch(self.TRANSFERS, account_id, before, limit + 1)
         return _page([rows.transfer(row) for row in found], limit)
 
     # The bound on the id leads both indexes to the last millisecond; created_at decides within it.
-    _BALANCE_AT = """
+    BALANCE_AT = """
         SELECT posted_after
           FROM (
                 (SELECT id, debit_posted_after AS posted_after
@@ -270,15 +270,15 @@ class PostgresSnapshot:
         """Return the posted balance of an account after all transfers up to a moment."""
         next_millisecond = ids.first_at(ids.TRANSFER, ids.region_of_id(account_id), time_us + 1_000)
         posted = await self._connection.fetchval(
-            self._BALANCE_AT, account_id, next_millisecond, instant(time_us)
+            self.BALANCE_AT, account_id, next_millisecond, instant(time_us)
         )
         return 0 if posted is None else int(posted)
 
-    _MERCHANT = f"SELECT {rows.MERCHANT_COLUMNS} FROM merchants WHERE id = $1"
+    MERCHANT = f"SELECT {rows.MERCHANT_COLUMNS} FROM merchants WHERE id = $1"
 
     async def merchant(self, merchant_id: str) -> Merchant | None:
         """Return a merchant."""
-        row = await self._connection.fetchrow(self._MERCHANT, merchant_id)
+        row = await self._connection.fetchrow(self.MERCHANT, merchant_id)
         return rows.merchant(row) if row else None
 
     async def _to_end_of_scan(self, page: Page[Row], end_sql: str, *arguments: str) -> Page[Row]:

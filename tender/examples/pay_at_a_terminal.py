@@ -38,7 +38,7 @@ def main() -> None:
         if paid:
             print(describe(paid))
         # Too short for any network: the terminal hangs up, and reverses.
-        pay(client, shop, tender.money("EUR", 2_000), timeout=0.001)
+        pay(client, shop, tender.money("EUR", 2_000), timeout=0.0005)
         account = client.get_account(account_id=shop.customer_account_id).account
         print(f"the customer has {tender.money.text(account.available)} left")
 

@@ -18,6 +18,7 @@ TEXT = readme.PATH.read_text()
 BLOCKS = readme.blocks(TEXT)
 RUN_SECONDS_MAX = 60.0
 NUMBERS = range(len(BLOCKS))
+FIRST_CALL = next(block for block in BLOCKS if block.shell.startswith("buf curl"))
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +35,8 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
         }
         done = subprocess.run(
             ["sh"],
-            input=readme.script(BLOCKS),
+            # The first call of buf curl comes once more at the end, as a repeated request.
+            input=readme.script([*BLOCKS, FIRST_CALL]),
             env=environment,
             cwd=ROOT,
             capture_output=True,
@@ -57,6 +59,10 @@ def test_a_block_prints_what_the_readme_says(number: int, printed: list[str]) ->
     block = BLOCKS[number]
 
     assert readme.alike(printed[number], block.kind) == readme.alike(block.expected, block.kind)
+
+
+def test_the_same_call_again_prints_the_same_to_the_letter(printed: list[str]) -> None:
+    assert printed[-1] == printed[BLOCKS.index(FIRST_CALL)]
 
 
 def test_the_settings_are_those_of_the_code() -> None:

@@ -7,7 +7,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 
-from gateway import errors
+from gateway import errors, reasons
 from tender.v1 import lane_pb2
 
 ROOT = Path(__file__).parent.parent.parent
@@ -15,23 +15,23 @@ RETRYABLE = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.ABORTED}
 
 
 def test_the_document_is_the_table() -> None:
-    assert (ROOT / "docs/errors.md").read_text() == errors.catalogue()
+    assert (ROOT / "docs/errors.md").read_text() == reasons.catalogue()
 
 
-@pytest.mark.parametrize("name", list(errors.REASONS))
+@pytest.mark.parametrize("name", list(reasons.REASONS))
 def test_every_reason_becomes_a_status_with_one_error_info(name: str) -> None:
     status = errors.Refused(name).status()
 
     info = error_details_pb2.ErrorInfo()
     assert status.details[0].Unpack(info)
     assert (info.reason, info.domain) == (name, "tender")
-    assert status.message == errors.REASONS[name].sentence
-    assert status.code == errors.REASONS[name].code.value[0]
+    assert status.message == reasons.REASONS[name].sentence
+    assert status.code == reasons.REASONS[name].code.value[0]
 
 
-@pytest.mark.parametrize(("name", "reason"), errors.REASONS.items())
+@pytest.mark.parametrize(("name", "reason"), reasons.REASONS.items())
 def test_what_may_be_repeated_says_when_and_is_never_final(
-    name: str, reason: errors.Reason
+    name: str, reason: reasons.Reason
 ) -> None:
     if reason.code in RETRYABLE:
         assert not reason.final
@@ -53,7 +53,7 @@ def test_every_reason_the_contract_mentions_is_in_the_catalogue() -> None:
 
     unknown = {name for name in mentioned - codes if not name.startswith("STATE_")}
 
-    assert unknown <= set(errors.REASONS)
+    assert unknown <= set(reasons.REASONS)
 
 
 def test_text_of_the_processor_is_cut_and_masked() -> None:

@@ -7,7 +7,7 @@ import pytest
 from google.protobuf import field_mask_pb2, timestamp_pb2
 from google.protobuf.message import Message
 
-from gateway import errors, methods, validation
+from gateway import errors, methods, reasons, validation
 from tender.v1 import account_pb2, merchant_pb2, money_pb2, payment_pb2
 from tests.gateway import conftest, requests, scripted
 from tests.gateway.conftest import Stack
@@ -251,4 +251,4 @@ async def test_a_flood_of_violations_still_reaches_the_caller(stack: Stack) -> N
 
     answer = await conftest.refusal(stack.call("CreateMerchant", request, key="operator"))
 
-    assert len(answer.fields) == errors.VIOLATIONS_MAX
+    assert len(answer.fields) == reasons.VIOLATIONS_MAX

@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import pytest
 
-from gateway import guard, methods
+from gateway import endpoint, guard, methods
 from kit import serving
 from tender.v1 import lane_pb2, query_pb2
 from tests.gateway import conftest, requests, scripted
@@ -83,8 +83,8 @@ async def test_what_parses_but_makes_no_sense_is_invalid(stack: Stack, data: byt
 async def test_64_kib_pass_and_one_byte_more_does_not(stack: Stack) -> None:
     body = requests.authorize().SerializeToString()
     # An unknown field of the length that fills the message.
-    filled = body + b"\xa2\x06" + _varint(guard.MESSAGE_BYTES_MAX - len(body) - 5)
-    filled += bytes(guard.MESSAGE_BYTES_MAX - len(filled))
+    filled = body + b"\xa2\x06" + _varint(endpoint.MESSAGE_BYTES_MAX - len(body) - 5)
+    filled += bytes(endpoint.MESSAGE_BYTES_MAX - len(filled))
 
     await stack.call_bytes(AUTHORIZE, filled)
     answer = await conftest.refusal(stack.call_bytes(AUTHORIZE, filled + b"\x00"))
@@ -285,6 +285,38 @@ async def test_idle_connections_that_say_nothing_are_closed(stack: Stack) -> Non
     for _, writer in pairs:
         writer.close()
     await stack.call("AuthorizePayment", requests.authorize())
+
+
+async def test_a_stranger_is_refused_before_a_message_is_waited_for(stack: Stack) -> None:
+    method: Any = stack.channel.stream_unary(AUTHORIZE)
+    call = method(timeout=5)
+
+    answer = await conftest.refusal(call)
+
+    assert answer.reason == "CREDENTIALS_MISSING"
+
+
+@pytest.mark.parametrize("path", [AUTHORIZE, serving.HEALTH_CHECK])
+async def test_a_message_that_never_comes_is_not_waited_for_long(
+    stack: Stack, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "MESSAGE_SECONDS_MAX", 0.2)
+    metadata = (("authorization", f"Bearer {stack.keys['service']}"),)
+    method: Any = stack.channel.stream_unary(path)
+    before = len(asyncio.all_tasks())
+    calls = [method(metadata=metadata) for _ in range(20)]
+    for call in calls:
+        await call.wait_for_connection()
+    await asyncio.sleep(0.1)
+    during = len(asyncio.all_tasks())
+
+    await asyncio.sleep(0.5)
+
+    # The server's own tasks are gone, and with them their share of its concurrency.
+    assert during - before >= 40
+    assert during - len(asyncio.all_tasks()) >= 20
+    for call in calls:
+        call.cancel()
 
 
 async def test_many_streams_reset_at_once_hurt_no_bystander(stack: Stack) -> None:

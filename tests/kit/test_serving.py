@@ -1,6 +1,7 @@
 """The chassis: ports, tasks and the order of a stop."""
 
 import asyncio
+from typing import Any
 
 import grpc
 import pytest
@@ -75,8 +76,8 @@ async def test_more_calls_than_the_server_may_run_are_refused_at_once() -> None:
     port = serving.bind(server, "127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        method = channel.unary_unary("/s/m")
-        calls = [method(b"", timeout=5) for _ in range(20)]  # type: ignore[arg-type]
+        method: Any = channel.unary_unary("/s/m")
+        calls = [method(b"", timeout=5) for _ in range(20)]
         await asyncio.sleep(0.3)
         release.set()
         codes = [await call.code() for call in calls]

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from processor.lane import Lane, Limits
-from processor.ports import LaneStorage
+from processor.ports import LaneStorage, Lease
 from storage.memory import Database, MemoryLaneStore
 from storage.postgres.lane_store import PostgresLaneStore
 from tests.conftest import Shard
@@ -18,15 +18,17 @@ START_SECONDS_MAX = 10.0
 
 @contextlib.asynccontextmanager
 async def running(
-    storage: LaneStorage, *, owner: str = "test-owner", limits: Limits | None = None
+    storage: LaneStorage,
+    *,
+    owner: str = "test-owner",
+    limits: Limits | None = None,
+    lease: Lease | None = None,
 ) -> AsyncIterator[Lane]:
     """A lane that runs until the block ends."""
-    lane = Lane(storage, region="eu", shard="s1", owner=owner, limits=limits)
+    lane = Lane(storage, region="eu", shard="s1", owner=owner, limits=limits, lease=lease)
     task = asyncio.create_task(lane.run())
     try:
-        async with asyncio.timeout(START_SECONDS_MAX):
-            while not lane.is_open and not task.done():
-                await asyncio.sleep(0.002)
+        await asyncio.wait_for(lane.opened(), START_SECONDS_MAX)
         yield lane
     finally:
         await lane.stop(1.0)

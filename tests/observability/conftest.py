@@ -1,7 +1,7 @@
 """A real stack under a little of everything, and what its servers show and log meanwhile."""
 
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -78,7 +78,7 @@ def scrapes(endpoints: folder.Endpoints) -> dict[str, Scrape]:
 
 
 @pytest.fixture(scope="session")
-def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
+def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
     """Everything that a day brings, once; then the lane is lost and found again."""
     options = StackOptions(data_dir=Path(tmp_path_factory.mktemp("observed")), replicas=0)
     with Stack(options) as stack:
@@ -94,8 +94,9 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
         stack.start_one("processor")
         with tender.SyncClient(endpoints.gateway, key) as client:
             payment_ids.append(pay(client, shop, ada, "after-restart").payment.id)
-        logs = {name: stack.log(name).read_text() for name in SERVERS}
-        yield Seen(before, after, logs, payment_ids)
+    # Read once all has stopped, so that the end is among it.
+    logs = {name: stack.log(name).read_text() for name in SERVERS}
+    return Seen(before, after, logs, payment_ids)
 
 
 def open_shop(client: tender.SyncClient) -> tuple[str, str]:

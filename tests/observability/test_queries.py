@@ -11,7 +11,7 @@ import pytest
 import yaml
 from prometheus_client import Counter, Gauge, Histogram
 
-from gateway import errors, methods
+from gateway import methods
 from kit import metrics, settings
 from tender.v1 import lane_pb2
 from tests.observability import promql
@@ -29,12 +29,13 @@ METRICS: dict[str, Counter | Gauge | Histogram] = {
     for value in vars(metrics).values()
     if isinstance(value, Counter | Gauge | Histogram)
 }
+REASONS = re.findall(r"^\| `([A-Z_]+)` \|", (ROOT / "docs/errors.md").read_text(), re.MULTILINE)
 # What a label's values may be; a matcher that names another one never matches.
 VALUES = {
     "server": set(SERVERS),
     "code": {code.name for code in grpc.StatusCode},
     "job": {"tender-gateway", "tender-processor"},
-    "outcome": {"ok", "replayed", "declined", *errors.REASONS},
+    "outcome": {"ok", "replayed", "declined", *REASONS},
     "method": {method.name for method in methods.BY_NUMBER.values()} | LANE_METHODS,
 }
 

@@ -51,8 +51,12 @@ def batch_after(opened: Opened, *rows: Changed[Account], key: str = "") -> Batch
     )
 
 
-async def after(store: PostgresLaneStore, opened: Opened, batch: Batch) -> Opened:
-    await store.apply(opened.ownership, batch)
+def store(shard: Shard, *, tenure_seconds_min: float = 0) -> PostgresLaneStore:
+    return PostgresLaneStore(shard.lane_url, "s1", tenure_seconds_min=tenure_seconds_min)
+
+
+async def after(one: PostgresLaneStore, opened: Opened, batch: Batch) -> Opened:
+    await one.apply(opened.ownership, batch)
     return opened._replace(seq=batch.seq, hash=batch.hash)
 
 
@@ -68,7 +72,7 @@ async def test_apply_has_as_many_arguments_as_the_store_sends(shard: Shard) -> N
 
 
 async def test_a_second_owner_waits_while_the_first_one_lives(shard: Shard) -> None:
-    first, second = PostgresLaneStore(shard.lane_url, "s1"), PostgresLaneStore(shard.lane_url, "s1")
+    first, second = store(shard), store(shard)
     await first.open("first", evict=False)
 
     with pytest.raises(Unavailable):
@@ -81,7 +85,7 @@ async def test_a_second_owner_waits_while_the_first_one_lives(shard: Shard) -> N
 
 
 async def test_an_evicted_owner_is_refused(shard: Shard) -> None:
-    first, second = PostgresLaneStore(shard.lane_url, "s1"), PostgresLaneStore(shard.lane_url, "s1")
+    first, second = store(shard), store(shard)
     stale = await first.open("first", evict=False)
     await second.open("second", evict=True)
 
@@ -97,24 +101,24 @@ async def test_an_evicted_owner_is_refused(shard: Shard) -> None:
 
 
 async def test_an_epoch_raised_behind_the_owner_fences_it(shard: Shard) -> None:
-    store = PostgresLaneStore(shard.lane_url, "s1")
-    stale = await store.open("first", evict=False)
+    one = store(shard)
+    stale = await one.open("first", evict=False)
     other = await asyncpg.connect(shard.owner_url)
     await other.execute("UPDATE lanes SET epoch = epoch + 1, owner = 'second'")
     await other.close()
 
     with pytest.raises(Fenced):
-        await store.apply(stale.ownership, batch_after(stale, Changed(0, account())))
+        await one.apply(stale.ownership, batch_after(stale, Changed(0, account())))
     with pytest.raises(Fenced):
-        await store.check(stale.ownership)
-    await store.close()
+        await one.check(stale.ownership)
+    await one.close()
 
 
 async def test_a_takeover_waits_for_the_statement_that_the_old_owner_is_running(
     shard: Shard,
 ) -> None:
     """R5: looking keys up before the old statement has ended would find nothing, wrongly."""
-    first, second = PostgresLaneStore(shard.lane_url, "s1"), PostgresLaneStore(shard.lane_url, "s1")
+    first, second = store(shard), store(shard)
     opened = await first.open("first", evict=False)
     opened = await after(first, opened, batch_after(opened, Changed(0, account())))
     blocker = await asyncpg.connect(shard.owner_url)
@@ -148,15 +152,15 @@ async def test_a_takeover_waits_for_the_statement_that_the_old_owner_is_running(
 async def test_a_raised_epoch_waits_for_a_statement_in_flight_even_without_eviction(
     shard: Shard,
 ) -> None:
-    store = PostgresLaneStore(shard.lane_url, "s1")
-    opened = await store.open("first", evict=False)
-    opened = await after(store, opened, batch_after(opened, Changed(0, account())))
+    one = store(shard)
+    opened = await one.open("first", evict=False)
+    opened = await after(one, opened, batch_after(opened, Changed(0, account())))
     blocker = await asyncpg.connect(shard.owner_url)
     transaction = blocker.transaction()
     await transaction.start()
     await blocker.execute("SELECT 1 FROM accounts FOR UPDATE")
     applying = asyncio.create_task(
-        store.apply(opened.ownership, batch_after(opened, Changed(1, account(version=2))))
+        one.apply(opened.ownership, batch_after(opened, Changed(1, account(version=2))))
     )
     await asyncio.sleep(0.2)
     other = await asyncpg.connect(shard.owner_url)
@@ -170,80 +174,78 @@ async def test_a_raised_epoch_waits_for_a_statement_in_flight_even_without_evict
     await raising
     await blocker.close()
     await other.close()
-    await store.close()
+    await one.close()
 
 
 async def test_a_batch_that_does_not_follow_the_journal_is_refused(shard: Shard) -> None:
-    store = PostgresLaneStore(shard.lane_url, "s1")
-    opened = await store.open("first", evict=False)
-    followed = await after(store, opened, batch_after(opened, Changed(0, account())))
+    one = store(shard)
+    opened = await one.open("first", evict=False)
+    followed = await after(one, opened, batch_after(opened, Changed(0, account())))
 
     with pytest.raises(Conflict):
-        await store.apply(opened.ownership, batch_after(opened, Changed(0, account("acc_eu_2"))))
+        await one.apply(opened.ownership, batch_after(opened, Changed(0, account("acc_eu_2"))))
     wrong_hash = followed._replace(hash=b"\1" * 32)
     with pytest.raises(Conflict):
-        await store.apply(
-            opened.ownership, batch_after(wrong_hash, Changed(0, account("acc_eu_2")))
-        )
-    await store.close()
+        await one.apply(opened.ownership, batch_after(wrong_hash, Changed(0, account("acc_eu_2"))))
+    await one.close()
 
 
 async def test_a_stale_version_is_refused(shard: Shard) -> None:
-    store = PostgresLaneStore(shard.lane_url, "s1")
-    opened = await store.open("first", evict=False)
-    opened = await after(store, opened, batch_after(opened, Changed(0, account())))
+    one = store(shard)
+    opened = await one.open("first", evict=False)
+    opened = await after(one, opened, batch_after(opened, Changed(0, account())))
 
     with pytest.raises(Conflict):
-        await store.apply(
+        await one.apply(
             opened.ownership, batch_after(opened, Changed(7, account(version=8, posted=5)))
         )
-    await store.close()
+    await one.close()
 
 
 async def test_a_request_key_is_stored_once(shard: Shard) -> None:
-    store = PostgresLaneStore(shard.lane_url, "s1")
-    opened = await store.open("first", evict=False)
-    opened = await after(store, opened, batch_after(opened, key="same"))
+    one = store(shard)
+    opened = await one.open("first", evict=False)
+    opened = await after(one, opened, batch_after(opened, key="same"))
 
     with pytest.raises(Conflict):
-        await store.apply(opened.ownership, batch_after(opened, key="same"))
-    await store.close()
+        await one.apply(opened.ownership, batch_after(opened, key="same"))
+    await one.close()
 
 
 async def test_the_database_refuses_a_balance_under_its_floor(shard: Shard) -> None:
-    store = PostgresLaneStore(shard.lane_url, "s1")
-    opened = await store.open("first", evict=False)
+    one = store(shard)
+    opened = await one.open("first", evict=False)
 
     with pytest.raises(Rejected) as refused:
-        await store.apply(opened.ownership, batch_after(opened, Changed(0, account(posted=-1))))
+        await one.apply(opened.ownership, batch_after(opened, Changed(0, account(posted=-1))))
 
     assert "accounts_available_above_floor" in str(refused.value)
-    await store.close()
+    await one.close()
 
 
 async def test_a_broken_connection_leaves_the_outcome_open(shard: Shard) -> None:
-    store = PostgresLaneStore(shard.lane_url, "s1")
-    opened = await store.open("first", evict=False)
+    one = store(shard)
+    opened = await one.open("first", evict=False)
     admin = await asyncpg.connect(shard.owner_url)
     await admin.execute("SELECT pg_terminate_backend(backend_pid, 1000) FROM lanes")
     await admin.close()
 
     with pytest.raises(Ambiguous):
-        await store.apply(opened.ownership, batch_after(opened, Changed(0, account())))
-    await store.close()
+        await one.apply(opened.ownership, batch_after(opened, Changed(0, account())))
+    await one.close()
 
 
 async def test_an_unreplicated_commit_is_not_taken_for_durable(shard: Shard) -> None:
     """A cancelled wait for a standby commits here and says so with a warning only."""
-    store = PostgresLaneStore(shard.lane_url, "s1")
-    opened = await store.open("first", evict=False)
+    one = store(shard)
+    opened = await one.open("first", evict=False)
     admin = await asyncpg.connect(shard.owner_url)
     await admin.execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
     await admin.execute("SELECT pg_reload_conf()")
     try:
         await asyncio.sleep(0.3)
         applying = asyncio.create_task(
-            store.apply(opened.ownership, batch_after(opened, Changed(0, account()), key="r"))
+            one.apply(opened.ownership, batch_after(opened, Changed(0, account()), key="r"))
         )
         await asyncio.sleep(0.3)
         await admin.execute("SET synchronous_commit = local")
@@ -255,7 +257,7 @@ async def test_an_unreplicated_commit_is_not_taken_for_durable(shard: Shard) -> 
         await admin.execute("ALTER SYSTEM RESET synchronous_standby_names")
         await admin.execute("SELECT pg_reload_conf()")
         await admin.close()
-    await store.close()
+    await one.close()
 
 
 async def test_only_the_lane_role_may_write_and_nobody_rewrites_transfers(shard: Shard) -> None:
@@ -276,3 +278,12 @@ async def test_only_the_lane_role_may_write_and_nobody_rewrites_transfers(shard:
             await lane.execute(statement)
     await reader.close()
     await lane.close()
+
+
+async def test_an_owner_that_has_only_just_taken_over_is_not_evicted(shard: Shard) -> None:
+    first, second = store(shard), store(shard, tenure_seconds_min=60)
+    await first.open("first", evict=False)
+
+    with pytest.raises(Unavailable):
+        await second.open("second", evict=True)
+    await first.close()

@@ -35,6 +35,9 @@ STATE_COLOURS = {
     "PENDING": WAITING,
     "IN_DOUBT": WAITING,
 }
+# Wider than any table: ids are there to be copied, so that nothing is ever cut or wrapped.
+WIDTH = 500
+
 Rows = list[tuple[str, str]]
 Item = TypeVar("Item", bound=Message)
 
@@ -194,8 +197,8 @@ class Output:
             self._console().print(rendered)
 
     def _console(self) -> Console:
-        # Made anew, so that it prints to the stdout of the moment; ids are never cut or wrapped.
-        return Console(soft_wrap=True, highlight=False)
+        # Made anew, so that it prints to the stdout of the moment.
+        return Console(width=WIDTH, soft_wrap=True, highlight=False)
 
 
 def grid(rows: Rows) -> Table:

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from deploy.local import demo as story
 from deploy.local.commands import calling, reports
 from deploy.local.commands.output import Output
 
@@ -23,6 +22,9 @@ def demo(
     ] = False,
 ) -> None:
     """Tell a short story on a stack of its own, in a minute; exit code 1 if anything went wrong."""
+    # Imports the drivers of a whole stack, which no other command shall wait for.
+    from deploy.local import demo as story
+
     unheard = io.StringIO() if printer.as_json else None
     summary = story.run(Console(highlight=False, soft_wrap=True, file=unheard), keep)
     if printer.as_json:
