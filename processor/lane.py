@@ -53,6 +53,8 @@ FAILED_BATCHES_MAX: Final = 3
 """Batches that may fail with a command in them before the command is failed."""
 HOUSEKEEPING_MAX: Final = 500
 """Accounts and keys that one round of housekeeping looks at."""
+ANCHOR_SECONDS: Final = 60.0
+"""The journal's head goes to the log this often: kept outside Postgres, it shows a truncation."""
 IN_PROGRESS_MARGIN_SECONDS: Final = 0.05
 """Second calls are told this long before their deadline that the first is still running."""
 
@@ -127,6 +129,7 @@ class Lane:
         self._idle.set()
         self._load_wake = asyncio.Event()
         self._housekept = 0.0
+        self._anchored = (0.0, 0)
 
     @property
     def is_open(self) -> bool:
@@ -384,6 +387,7 @@ class Lane:
             if now - self._housekept >= self._limits.housekeeping_seconds:
                 self._housekept = now
                 await self._housekeep()
+                self._anchor(now)
 
     async def _housekeep(self) -> None:
         now = self._clock.now()
@@ -397,6 +401,12 @@ class Lane:
             self._own_command(commands.ExpireHolds(tuple(due.accounts_with_expired_holds)))
         if due.old_keys:
             self._own_command(commands.DeleteRequestKeys(tuple(due.old_keys)))
+
+    def _anchor(self, now: float) -> None:
+        anchored_at, seq = self._anchored
+        if self._seq != seq and now - anchored_at >= ANCHOR_SECONDS:
+            self._anchored = (now, self._seq)
+            log.info("journal_anchor", shard=self._place[1], seq=self._seq, hash=self._head.hex())
 
     def _own_command(self, command: commands.Command) -> None:
         self._room.admit(Entry(command, lambda _: None))

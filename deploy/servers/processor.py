@@ -44,9 +44,7 @@ async def serve(
             housekeeping_seconds=processor.sweep_interval_seconds,
         ),
     )
-    queries = PostgresQueries(
-        processor.query_database_url or lane_url, processor.shard
-    )
+    queries = PostgresQueries(processor.query_database_url or lane_url, processor.shard)
     health = serving.Health()
     server = serving.create_server(
         [internal_auth.InternalGuard(processor.internal_token())],

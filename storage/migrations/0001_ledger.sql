@@ -40,7 +40,8 @@ CREATE TABLE accounts (
     ),
     CONSTRAINT accounts_closed_is_empty CHECK (state <> 'CLOSED' OR (posted = 0 AND held = 0))
 ) WITH (fillfactor = 50);
-COMMENT ON COLUMN accounts.floor IS 'posted - held never falls below it; NULL for world and clearing.';
+COMMENT ON COLUMN accounts.floor IS
+    'posted - held never falls below it; NULL for world and clearing.';
 -- Reader: ListAccounts.
 CREATE INDEX accounts_owner_idx ON accounts (tenant_id, user_id, id);
 
@@ -143,7 +144,8 @@ CREATE TABLE transfers (
         'CAPTURE', 'FEE', 'REFUND', 'FEE_REFUND', 'TOP_UP', 'PAYOUT', 'PERSON_TO_PERSON'
     ))
 );
-COMMENT ON TABLE transfers IS 'Every movement of money, both sides named; never updated or deleted.';
+COMMENT ON TABLE transfers IS
+    'Every movement of money, both sides named; never updated or deleted.';
 -- Readers: ListTransfers and GetBalanceAt.
 CREATE INDEX transfers_debit_idx ON transfers (debit_account_id, id);
 CREATE INDEX transfers_credit_idx ON transfers (credit_account_id, id);
@@ -218,4 +220,5 @@ CREATE TABLE api_keys (
         ('merchant' = ANY(scopes)) = (merchant_id IS NOT NULL)
     )
 );
-COMMENT ON COLUMN api_keys.secret_hash IS 'HMAC-SHA-256 of the secret under the pepper; never the secret.';
+COMMENT ON COLUMN api_keys.secret_hash IS
+    'HMAC-SHA-256 of the secret under the pepper; never the secret.';

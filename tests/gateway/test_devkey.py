@@ -17,7 +17,8 @@ async def rows(shard: Shard) -> list[asyncpg.Record]:
     connection = await asyncpg.connect(shard.owner_url)
     try:
         found: list[asyncpg.Record] = await connection.fetch(
-            "SELECT key_id, secret_hash, tenant_id, scopes, merchant_id, label FROM api_keys"
+            "SELECT key_id, secret_hash, tenant_id, scopes, merchant_id, label"
+            " FROM api_keys WHERE tenant_id = 'acme'"
         )
     finally:
         await connection.close()

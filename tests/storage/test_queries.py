@@ -1,20 +1,28 @@
 """Reads from a real Postgres: what is found, and what happens when Postgres is away."""
 
+import asyncio
+import contextlib
+import time
 from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
 
 import asyncpg
 import grpc
 import pytest
 
+from deploy.local.stack import Stack
 from processor import pages
+from processor.domain.payments import Payment
+from processor.ports import Unavailable
 from processor.queries import QueryServicer
-from storage.postgres.queries import PostgresQueries
+from storage.postgres.queries import POOL_MAX, PostgresQueries
 from tender.v1 import (
     lane_pb2,
     payment_pb2,
     query_pb2,
     query_pb2_grpc,
 )
+from tests.conftest import with_database
 from tests.domain.shop import AUTOMATIC, MANUAL
 from tests.storage.office import Office, by_id
 
@@ -185,3 +193,54 @@ async def test_readers_cannot_write(office: Office) -> None:
     async with office.queries.snapshot() as snapshot:
         with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
             await snapshot._connection.execute("UPDATE accounts SET posted = 0")
+
+
+async def test_many_first_reads_at_once_share_the_connections(office: Office) -> None:
+    payment = office.shop.authorize()
+    await office.save()
+
+    answers = await asyncio.gather(
+        *(office.payment(by_id(payment.id)) for _ in range(4 * POOL_MAX))
+    )
+
+    assert {answer.payment.id for answer in answers} == {payment.id}
+
+
+async def test_cancelled_reads_give_their_connections_back(office: Office) -> None:
+    payment = office.shop.authorize()
+    await office.save()
+
+    for hops in range(30):
+        reads = [asyncio.create_task(office.read(by_id(payment.id))) for _ in range(POOL_MAX)]
+        for _ in range(hops):
+            await asyncio.sleep(0)
+        for read in reads:
+            read.cancel()
+        await asyncio.gather(*reads, return_exceptions=True)
+
+    assert (await office.payment(by_id(payment.id))).payment.id == payment.id
+
+
+async def test_a_replica_answers_as_its_primary_does(office: Office, engines: Stack) -> None:
+    payment = office.shop.authorize()
+    await office.save()
+    name = urlsplit(office.owner_url).path.lstrip("/")
+    replica = PostgresQueries(with_database(engines.endpoints.replica_urls[0], name), "s1")
+
+    found = await first_seen(replica, payment.id)
+    await replica.close()
+
+    assert found == payment
+
+
+async def first_seen(queries: PostgresQueries, payment_id: str) -> Payment | None:
+    """Return a payment once a replica has it, at the latest after ten seconds."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with contextlib.suppress(Unavailable, asyncpg.InvalidCatalogNameError):
+            async with queries.snapshot() as snapshot:
+                found = await snapshot.payment(payment_id)
+            if found is not None:
+                return found
+        await asyncio.sleep(0.05)
+    return None

@@ -1,8 +1,14 @@
 """Lists, page by page, and balances in the past."""
 
+import contextlib
+
 import pytest
 from google.protobuf.message import Message
+from hypothesis import given
+from hypothesis import strategies as st
 
+from processor import pages
+from processor.domain import refusals
 from processor.domain.accounts import Kind
 from processor.domain.commands import Principal
 from storage.postgres.snapshot import SCAN_MAX
@@ -108,6 +114,17 @@ async def test_garbage_for_a_page_token_is_refused(office: Office, token: str) -
     refusal = await office.refusal(payment_pb2.ListPaymentsRequest(page_token=token))
 
     assert refusal.reason == "PAGE_TOKEN_INVALID"
+
+
+@given(st.text(max_size=300))
+def test_any_text_is_a_page_token_or_refused(token: str) -> None:
+    with contextlib.suppress(refusals.PageTokenInvalid):
+        assert pages.before(token, "payments") == pages.FIRST
+
+
+@given(st.from_regex(r"[a-z]{3}_[a-z0-9_]{1,40}", fullmatch=True))
+def test_a_page_token_leads_back_to_its_id(identifier: str) -> None:
+    assert pages.before(pages.token(identifier, "a", "b"), "a", "b") == identifier
 
 
 async def test_a_bounded_scan_goes_on_with_the_next_page(office: Office) -> None:

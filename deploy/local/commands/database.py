@@ -9,7 +9,7 @@ import asyncpg
 import typer
 from rich.markup import escape
 
-from deploy.local import devkey
+from deploy.local import anchors, devkey
 from deploy.local.commands import calling, output, reports
 from deploy.local.commands.calling import DATA_DIR_DEFAULT, DataDir
 from deploy.local.commands.output import Output
@@ -62,14 +62,30 @@ def migrate(
 
 
 @calling.local(app, "verify", "tender verify", "tender verify --json")
-def verify(printer: Output, dsn: Dsn = None, data_dir: DataDir = DATA_DIR_DEFAULT) -> None:
+def verify(
+    printer: Output,
+    dsn: Dsn = None,
+    data_dir: DataDir = DATA_DIR_DEFAULT,
+    anchor: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="SEQ:HASH of a journal row as it was seen before; repeatable. The processor logs "
+            "one a minute as journal_anchor. Without --dsn the last verified head is one too."
+        ),
+    ] = None,
+) -> None:
     """Recompute the ledger: hash chain, every balance and hold, states and request keys.
 
     Exit code 1 on any breach, naming the row.
     """
     url = dsn or calling.find_endpoints(data_dir).query_url
+    known = [anchors.parse(text) for text in anchor or ()]
+    if dsn is None:
+        known += anchors.kept(data_dir)
     with explained():
-        report = asyncio.run(ledger.verify(url))
+        report = asyncio.run(ledger.verify(url, anchors=tuple(known)))
+    if dsn is None and report.ok:
+        anchors.keep(data_dir, report.head)
     if printer.as_json:
         typer.echo(report.to_json())
     for rendered in verified(report):
