@@ -2,19 +2,22 @@
 
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
+import asyncpg
 import pytest
 from prometheus_client import parser
 
 import tender
-from deploy.local import folder
+from deploy.local import database, folder
 from deploy.local.stack import Stack, StackOptions
 
 SERVERS = ("gateway", "processor")
 CARD_NUMBER = "4111 1111 1111 1111"  # Passes Luhn; nobody's.
 SCRAPE_SECONDS_MAX = 5.0
+POISON = 666
+FORBID_POISON = f"ALTER TABLE payments ADD CONSTRAINT no_poison CHECK (amount <> {POISON})"
 
 Labels = frozenset[tuple[str, str]]
 
@@ -44,12 +47,13 @@ class Scrape:
 
 @dataclass(frozen=True)
 class Seen:
-    """What was seen of the servers before and after the traffic."""
+    """What was seen of the servers before and after the traffic, then after a poisonous command."""
 
     before: Mapping[str, Scrape]
     after: Mapping[str, Scrape]
+    troubled: Mapping[str, Scrape]
+    error_id: str
     logs: Mapping[str, str]
-    payment_ids: list[str] = field(default_factory=list)
 
     def moved(self, server: str, name: str, **labels: str) -> float:
         after = self.after[server].total(name, **labels)
@@ -87,16 +91,18 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
         before = scrapes(endpoints)
         with tender.SyncClient(endpoints.gateway, key) as client:
             shop, ada = open_shop(client)
-            payment_ids = do_business(client, shop, ada)
+            do_business(client, shop, ada)
         come_with_wrong_key(endpoints.gateway)
         after = scrapes(endpoints)
+        error_id = send_poison(endpoints, key, shop, ada)
+        troubled = scrapes(endpoints)
         stack.kill("processor")
         stack.start_one("processor")
         with tender.SyncClient(endpoints.gateway, key) as client:
-            payment_ids.append(pay(client, shop, ada, "after-restart").payment.id)
+            pay(client, shop, ada, "after-restart")
     # Read once all has stopped, so that the end is among it.
     logs = {name: stack.log(name).read_text() for name in SERVERS}
-    return Seen(before, after, logs, payment_ids)
+    return Seen(before, after, troubled, error_id, logs)
 
 
 def open_shop(client: tender.SyncClient) -> tuple[str, str]:
@@ -127,7 +133,7 @@ def pay(
     )
 
 
-def do_business(client: tender.SyncClient, shop: str, ada: str) -> list[str]:
+def do_business(client: tender.SyncClient, shop: str, ada: str) -> None:
     """Pay, decline, replay, refuse, refund, and read."""
     paid = pay(client, shop, ada, f"paid {CARD_NUMBER}").payment
     pay(client, shop, ada, f"paid {CARD_NUMBER}")
@@ -142,7 +148,26 @@ def do_business(client: tender.SyncClient, shop: str, ada: str) -> list[str]:
     client.refund_payment(payment_id=paid.id, description=CARD_NUMBER)
     assert client.get_payment(payment_id=paid.id).payment.refunded.minor_units == 100
     client.get_account(account_id=ada)
-    return [paid.id, declined.id]
+
+
+def send_poison(endpoints: folder.Endpoints, key: str, shop: str, ada: str) -> str:
+    """Make the database refuse an amount that the lane allows; return the answer's error id."""
+    database.run_async(execute(endpoints.owner_url, FORBID_POISON))
+    with (
+        tender.SyncClient(endpoints.gateway, key, retry=tender.NO_RETRIES) as client,
+        pytest.raises(tender.TenderError) as failed,
+    ):
+        pay(client, shop, ada, "poison", cents=POISON)
+    assert failed.value.reason == "INTERNAL"
+    return failed.value.metadata["error_id"]
+
+
+async def execute(dsn: str, statement: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
 
 
 def come_with_wrong_key(target: str) -> None:

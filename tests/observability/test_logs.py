@@ -44,6 +44,18 @@ def test_a_lost_lane_is_logged_by_the_gateway_once(seen: Seen) -> None:
     assert "lane_disconnected" in names
 
 
+def test_an_internal_error_is_found_by_the_id_that_the_caller_got(seen: Seen) -> None:
+    failures = [
+        event
+        for event in events(seen, "processor")
+        if event["event"] == "command_failed" and event["error_id"] == seen.error_id
+    ]
+
+    [failure] = failures
+    assert failure["method"] == "AUTHORIZE_PAYMENT"
+    assert "no_poison" in failure["exception"]
+
+
 @every_server
 def test_logs_hold_no_card_number(server: str, seen: Seen) -> None:
     digits = re.sub(r"[ -]", "", seen.logs[server])

@@ -118,3 +118,13 @@ def test_a_quiet_day_has_no_internal_errors(seen: Seen) -> None:
     for server in ("gateway", "processor"):
         assert seen.after[server].total("tender_internal_errors_total") == 0
         assert seen.after[server].total("tender_lane_internal_errors_total") == 0
+
+
+def test_a_command_that_the_database_refuses_is_counted_for_its_tenant(seen: Seen) -> None:
+    before, after = seen.after["processor"], seen.troubled["processor"]
+
+    assert before.total("tender_lane_bisections_total") == 0
+    assert after.total("tender_lane_bisections_total", tenant="dev") == 1
+    assert after.total("tender_lane_internal_errors_total") == 1
+    assert after.total("tender_lane_commands_total", outcome="INTERNAL") == 1
+    assert after.total("tender_lane_open") == 1

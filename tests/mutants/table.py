@@ -1,0 +1,217 @@
+"""The protections, one mutant each: what is taken away, by which patch, and which tests notice."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+ROOT: Final = Path(__file__).parents[2]
+LEDGER: Final = "storage/migrations/0001_ledger.sql"
+APPLY: Final = "storage/migrations/0003_apply.sql"
+OWNERSHIP: Final = "tests/storage/test_ownership.py::"
+STORE_GAPS: Final = "tests/storage/test_mutant_gaps.py::"
+LANE: Final = "tests/lane/test_lane.py::"
+FAULTS: Final = "tests/lane/test_faults.py::"
+LANE_GAPS: Final = "tests/lane/test_mutant_gaps.py::"
+
+
+class PatchDoesNotFit(Exception):
+    """The text that a mutant replaces is not in its file exactly once: mend the mutant."""
+
+
+class Mutant(NamedTuple):
+    """A build with one protection taken away, and the tests that must turn red."""
+
+    sentence: str
+    file: str
+    old: str
+    new: str
+    killers: tuple[str, ...]
+
+    @property
+    def path(self) -> Path:
+        return ROOT / self.file
+
+    def altered(self) -> str:
+        """Return the text of the file without the protection."""
+        text = self.path.read_text()
+        if text.count(self.old) != 1 or self.old == self.new:
+            raise PatchDoesNotFit(f"{self.file}: {self.old!r}")
+        return text.replace(self.old, self.new)
+
+
+MUTANTS: Final[Mapping[str, Mutant]] = {
+    "no-unique-key": Mutant(
+        "The database stores the same request key twice.",
+        LEDGER,
+        "    CONSTRAINT requests_pkey PRIMARY KEY (tenant_id, request_id),\n",
+        "",
+        (OWNERSHIP + "test_a_request_key_is_stored_once",),
+    ),
+    "no-fence": Mutant(
+        "Whoever lost the lane may still write to it and answer from it.",
+        APPLY,
+        "    IF NOT FOUND THEN\n        RAISE EXCEPTION 'lane is owned by another'",
+        "    IF FALSE THEN\n        RAISE EXCEPTION 'lane is owned by another'",
+        (OWNERSHIP + "test_an_epoch_raised_behind_the_owner_fences_it",),
+    ),
+    "fence-without-lock": Mutant(
+        "A takeover does not wait for the statement that the old owner is running (R2).",
+        APPLY,
+        "\n       FOR SHARE;",
+        ";",
+        (
+            OWNERSHIP + "test_a_raised_epoch_waits_for_a_statement_in_flight_even_without_eviction",
+        ),
+    ),
+    "no-check-of-replays": Mutant(
+        "A batch without writes is answered without checking the fence (R6).",
+        "processor/lane.py",
+        "        elif work.replies:\n            await self._storage.check(opened.ownership)\n",
+        "",
+        (FAULTS + "test_a_replay_and_a_refusal_check_that_the_lane_is_still_owned[memory]",),
+    ),
+    "two-owners": Mutant(
+        "A second owner takes the lane while the first one lives (R11).",
+        "storage/postgres/lane_store.py",
+        "        if not await lane.fetchval(_LOCK, self._name):",
+        "        if not await lane.fetchval(_LOCK, self._name) and False:",
+        (OWNERSHIP + "test_a_second_owner_waits_while_the_first_one_lives",),
+    ),
+    "no-account-version": Mutant(
+        "An account is overwritten whatever its version (R4).",
+        APPLY,
+        " AND a.version = n.expected;",
+        ";",
+        (OWNERSHIP + "test_a_stale_version_is_refused",),
+    ),
+    "no-payment-version": Mutant(
+        "A payment is overwritten whatever its version (R4).",
+        APPLY,
+        " AND p.version = n.expected;",
+        ";",
+        (STORE_GAPS + "test_a_payment_with_another_version_is_refused",),
+    ),
+    "no-floor-in-the-database": Mutant(
+        "Only the lane's memory knows the floor of an account.",
+        LEDGER,
+        "    CONSTRAINT accounts_available_above_floor"
+        " CHECK (floor IS NULL OR posted - held >= floor),\n",
+        "",
+        (OWNERSHIP + "test_the_database_refuses_a_balance_under_its_floor",),
+    ),
+    "journal-link-unchecked": Mutant(
+        "A journal row may follow a row that its lane never saw (R3).",
+        APPLY,
+        "WHERE seq = p_seq - 1 AND hash = p_previous_hash",
+        "WHERE seq = p_seq - 1",
+        (OWNERSHIP + "test_a_batch_that_does_not_follow_the_journal_is_refused",),
+    ),
+    "journal-with-gaps": Mutant(
+        "The journal may skip a number.",
+        APPLY,
+        "WHERE seq = p_seq - 1 AND hash = p_previous_hash",
+        "WHERE hash = p_previous_hash",
+        (STORE_GAPS + "test_a_journal_row_that_skips_a_number_is_refused",),
+    ),
+    "hash-without-content": Mutant(
+        "The hash chain does not cover what a batch wrote (R17).",
+        "processor/domain/chain.py",
+        "    digest.update(body)\n",
+        "",
+        ("tests/storage/test_verify.py::test_every_altered_byte_of_the_journal_is_found",),
+    ),
+    "unreplicated-is-durable": Mutant(
+        "A commit that no standby has counts as durable (R13).",
+        "storage/postgres/lane_store.py",
+        '            raise Ambiguous("not replicated")',
+        "            pass",
+        (OWNERSHIP + "test_an_unreplicated_commit_is_not_taken_for_durable",),
+    ),
+    "answer-before-commit": Mutant(
+        "Callers are answered when their command is decided, not when it is committed.",
+        "processor/lane.py",
+        "        work, now = self._decide(entries, opened)\n",
+        "        work, now = self._decide(entries, opened)\n"
+        "        for entry, reply in work.replies:\n"
+        "            entry.reply(reply)\n",
+        (FAULTS + "test_nothing_is_answered_before_it_is_committed[memory]",),
+    ),
+    "keys-before-epoch": Mutant(
+        "After a lost apply its keys are looked up at once, and what is not found was not done (R5).",
+        "processor/lane.py",
+        "        except (Rejected, Conflict, Fenced):\n            for (entry, _), uncertain",
+        "        except (Rejected, Conflict, Fenced, Ambiguous):\n"
+        "            for (entry, _), uncertain",
+        (LANE_GAPS + "test_what_commits_after_it_seemed_lost_is_never_called_undone[memory]",),
+    ),
+    "fingerprint-ignored": Mutant(
+        "Another request with the same request_id gets the first one's answer.",
+        "processor/work.py",
+        "    if key.fingerprint == entry.fingerprint:",
+        "    if key.fingerprint is not None:",
+        (LANE + "test_a_request_id_with_another_amount_is_refused_naming_the_field[memory]",),
+    ),
+    "access-after-replay": Mutant(
+        "A stored answer is shown before it is asked whose it is.",
+        "processor/work.py",
+        "        check_access(overlay, command)\n",
+        "        if overlay.key(command.principal.tenant_id, command.request_id) is None:\n"
+        "            check_access(overlay, command)\n",
+        (LANE_GAPS + "test_a_stored_answer_is_not_shown_to_another_merchant[memory]",),
+    ),
+    "keys-of-all-tenants": Mutant(
+        "A request_id of one tenant is taken for every other one.",
+        "processor/cache.py",
+        '        value = self._values.get(Item("key", request_id, tenant_id))\n'
+        "        assert value is None or isinstance(value, Key)\n",
+        "        value = next(\n"
+        "            (one for item, one in self._values.items()\n"
+        '             if (item.kind, item.id) == ("key", request_id) and one is not None), None)\n'
+        "        assert value is None or isinstance(value, Key)\n",
+        (LANE_GAPS + "test_a_request_id_belongs_to_its_tenant[memory]",),
+    ),
+    "tombstone-ignored": Mutant(
+        "A payment that was reversed before it arrived is carried out all the same.",
+        "processor/domain/rules/payments.py",
+        "reversed_before=key is not None and key.method == TOMBSTONE",
+        "reversed_before=False",
+        (LANE + "test_a_reversal_that_comes_first_declines_the_late_original[memory]",),
+    ),
+    "expiry-only-in-the-sweep": Mutant(
+        "Held funds come free when the sweeper passes, not when the hold runs out (R18).",
+        "processor/work.py",
+        "context.now if expiring else 0)",
+        "context.now if expiring and not entry.method_name else 0)",
+        (
+            "tests/lane/test_housekeeping.py::"
+            "test_an_expired_hold_frees_funds_at_once_for_the_next_decision[memory]",
+        ),
+    ),
+    "no-shield": Mutant(
+        "A caller that leaves takes its command along.",
+        "gateway/lane_client.py",
+        "        self._unsent.append(correlation_id)\n",
+        "        self._unsent.append(correlation_id)\n"
+        "        outcome.add_done_callback(\n"
+        "            lambda done: self._give_up(correlation_id) if done.cancelled() else None\n"
+        "        )\n",
+        ("tests/gateway/test_lane.py::test_a_cancelled_call_is_carried_out_to_its_end",),
+    ),
+    "sent-twice-is-final": Mutant(
+        "A command sent twice is called not carried out because its second sending was not (R16).",
+        "gateway/lane_client.py",
+        "            if call.times_sent > 1 and _is_undecided(outcome):",
+        "            if False:",
+        (
+            "tests/gateway/test_lane.py::"
+            "test_an_undecided_refusal_of_a_command_sent_twice_leaves_its_outcome_unknown",
+        ),
+    ),
+    "no-scopes": Mutant(
+        "Any key may call anything.",
+        "gateway/access.py",
+        "    if allowed.isdisjoint(identity.scopes):",
+        "    if not allowed:",
+        ("tests/gateway/test_access.py::test_each_role_gets_exactly_what_the_table_allows",),
+    ),
+}

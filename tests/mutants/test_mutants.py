@@ -1,0 +1,104 @@
+"""Every protection is taken away once, and a test must turn red: else nobody would notice.
+
+Two runs at a time, each a pytest of its own; the tests that kill must pass on the real thing.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, NamedTuple
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.mutants import table
+
+RUNS_AT_ONCE: Final = 2
+RUN_SECONDS_MAX: Final = 60
+TEST_SECONDS_MAX: Final = 15
+UNALTERED: Final = "as it is"
+TARGETS: Final = sorted({killer for mutant in table.MUTANTS.values() for killer in mutant.killers})
+
+
+class Outcome(NamedTuple):
+    """What a run of pytest counted, and what it printed."""
+
+    code: int
+    tests: int
+    failures: int
+    errors: int
+    shown: str
+
+
+def run(targets: tuple[str, ...], mutant: str, report: Path) -> Outcome:
+    options = ["-x", "-q", "-p", "no:cacheprovider", f"--junit-xml={report}"]
+    environment = dict(os.environ)
+    if mutant:
+        environment["TENDER_MUTANT"] = mutant
+        options += ["-p", "tests.plugins.mutant", "-o", f"timeout={TEST_SECONDS_MAX}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *targets, *options],
+        cwd=table.ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=RUN_SECONDS_MAX,
+        check=False,
+    )
+    shown = done.stdout + done.stderr
+    if not report.exists():
+        return Outcome(done.returncode, 0, 0, 0, shown)
+    [suite] = ElementTree.parse(report).getroot()
+    tests, failures, errors = (int(suite.attrib[n]) for n in ("tests", "failures", "errors"))
+    return Outcome(done.returncode, tests, failures, errors, shown)
+
+
+@pytest.fixture(scope="module")
+def outcomes(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, "Future[Outcome]"]]:
+    """Every run that this session asks for, under way or done."""
+    folder = tmp_path_factory.mktemp("mutants")
+    asked = [item.name for item in request.session.items if item.path == request.path]
+    with ThreadPoolExecutor(RUNS_AT_ONCE) as pool:
+        started = {UNALTERED: pool.submit(run, tuple(TARGETS), "", folder / "unaltered.xml")}
+        for name, mutant in table.MUTANTS.items():
+            if any(f"[{name}]" in one for one in asked):
+                report = folder / f"{name}.xml"
+                started[name] = pool.submit(run, mutant.killers, name, report)
+        yield started
+
+
+@pytest.mark.parametrize("name", table.MUTANTS)
+def test_the_patch_of_a_mutant_fits_its_file(name: str) -> None:
+    mutant = table.MUTANTS[name]
+
+    altered = mutant.altered()
+
+    assert altered != mutant.path.read_text()
+    if mutant.file.endswith(".py"):
+        compile(altered, mutant.file, "exec")
+
+
+def test_the_tests_that_kill_pass_on_the_real_thing(
+    outcomes: dict[str, "Future[Outcome]"],
+) -> None:
+    outcome = outcomes[UNALTERED].result()
+
+    assert outcome.code == 0, outcome.shown
+    assert outcome.tests >= len(TARGETS)
+
+
+@pytest.mark.parametrize("name", table.MUTANTS)
+def test_a_mutant_turns_a_test_red(name: str, outcomes: dict[str, "Future[Outcome]"]) -> None:
+    mutant = table.MUTANTS[name]
+
+    outcome = outcomes[name].result()
+
+    # An error would be a run that never got as far as to doubt.
+    assert (outcome.code, outcome.failures, outcome.errors) == (1, 1, 0), (
+        f"{mutant.sentence}\n{outcome.shown}"
+    )
