@@ -94,8 +94,8 @@ class Overlay:
         self._transfers += changes.transfers
         self._refunds += changes.refunds
         self.events += changes.events
-        for tenant_id, request_id in changes.tombstones:
-            self.store(Key(tenant_id, request_id, TOMBSTONE, b"", b"", ""))
+        for tenant_id, request_id, original in changes.tombstones:
+            self.store(Key(tenant_id, request_id, TOMBSTONE, b"", b"", original))
         self._deleted_keys += changes.deleted_keys
 
     def store(self, key: Key) -> None:

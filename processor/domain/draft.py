@@ -19,6 +19,14 @@ class Event(NamedTuple):
     version: int
 
 
+class Tombstone(NamedTuple):
+    """The key of an authorization that was reversed before it arrived, and whose it was to be."""
+
+    tenant_id: str
+    request_id: str
+    original: str
+
+
 class Changes(NamedTuple):
     """What a decision does, as after-images. Nothing of it has happened before it is committed."""
 
@@ -28,7 +36,7 @@ class Changes(NamedTuple):
     refunds: tuple[Refund, ...] = ()
     merchants: tuple[Merchant, ...] = ()
     events: tuple[Event, ...] = ()
-    tombstones: tuple[tuple[str, str], ...] = ()
+    tombstones: tuple[Tombstone, ...] = ()
     deleted_keys: tuple[tuple[str, str], ...] = ()
 
 

@@ -195,9 +195,10 @@ class Ledger:
         for merchant in changes.merchants:
             self.merchants[merchant.id] = merchant
             self.references[merchant.tenant_id, merchant.reference] = merchant.id
-        for tenant_id, request_id in changes.tombstones:
-            assert (tenant_id, request_id) not in self.keys
-            self.keys[tenant_id, request_id] = Key(tenant_id, request_id, TOMBSTONE, b"", b"", "")
+        for tenant_id, request_id, original in changes.tombstones:
+            place = (tenant_id, request_id)
+            assert place not in self.keys
+            self.keys[place] = Key(tenant_id, request_id, TOMBSTONE, b"", b"", original)
         self.transfers += changes.transfers
         self.refunds += changes.refunds
         self.events += changes.events

@@ -65,10 +65,12 @@ def _use_altered_migrations(mutant: table.Mutant) -> Path:
     return folder
 
 
-def pytest_configure(config: pytest.Config) -> None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Come before conftest.py, which imports what is to be altered."""
     mutant = table.MUTANTS[os.environ[VARIABLE]]
     if mutant.file.endswith(".py"):
         sys.meta_path.insert(0, _Finder(mutant))
         return
     folder = _use_altered_migrations(mutant)
-    config.add_cleanup(lambda: shutil.rmtree(folder))
+    early_config.add_cleanup(lambda: shutil.rmtree(folder))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from processor.domain import accounts, commands, merchants, refusals
 from processor.domain.decision import Answer, Decision
-from processor.domain.draft import Changes, Draft
+from processor.domain.draft import Changes, Draft, Tombstone
 from processor.domain.methods import Methods
 from processor.domain.payments import (
     UNDECIDED,
@@ -41,9 +41,9 @@ def authorize(sheet: Draft, command: commands.Authorize, methods: Methods) -> De
     if terms.account_id == payer.id:
         raise refusals.AccountsEqual(account_id=payer.id)
     key = sheet.view.key(tenant_id, command.request_id)
-    payment = methods.wallet.authorize(
-        sheet, command, terms, reversed_before=key is not None and key.method == TOMBSTONE
-    )
+    if key is not None and key.resource_id != _original(command):
+        raise refusals.RequestIdReused(fields="payer_account_id,merchant_id")
+    payment = methods.wallet.authorize(sheet, command, terms, reversed_before=key is not None)
     return Decision(Answer(payment=payment), sheet.changes())
 
 
@@ -103,12 +103,14 @@ def reverse(sheet: Draft, command: commands.Reverse, methods: Methods) -> Decisi
     key = sheet.view.key(tenant_id, command.original_request_id)
     if key is None:
         sheet.event("payment_reversed_before_arrival", command.original_request_id, 1)
-        tombstone = (tenant_id, command.original_request_id)
+        tombstone = Tombstone(tenant_id, command.original_request_id, _original(command))
         return Decision(
             Answer(reversal=Reversal.NOT_ARRIVED),
             sheet.changes()._replace(tombstones=(tombstone,)),
         )
     if key.method == TOMBSTONE:
+        if key.resource_id != _original(command):
+            raise refusals.PaymentUnknown()
         return Decision(Answer(reversal=Reversal.NOT_ARRIVED), Changes())
     if key.method != AUTHORIZE:
         raise refusals.OriginalNotAPayment()
@@ -144,6 +146,11 @@ def _undo(sheet: Draft, payment: Payment, methods: Methods) -> Decision:
         result = Reversal.VOIDED if given is None else result
         payment = methods.wallet.release(sheet, payment, expired=False)
     return Decision(Answer(payment=payment, refund=given, reversal=result), sheet.changes())
+
+
+def _original(command: commands.Authorize | commands.Reverse) -> str:
+    """Return what ties a tombstone to its original: nobody else's reversal declines it."""
+    return f"{command.payer_account_id} {command.merchant_id}"
 
 
 def _check_currency(command: commands.Capture | commands.RefundPayment, payment: Payment) -> None:
