@@ -23,7 +23,7 @@ def cancelled_from_within() -> bool:
     """Say whether a CancelledError came from something awaited and not from the RPC's own end.
 
     grpc cancels the task of an RPC whose client left or whose deadline passed. If it did not, the
-    client still waits, and grpc would never answer it (faults.md M2).
+    client still waits, and grpc would never answer it.
     """
     task = asyncio.current_task()
     return task is None or task.cancelling() == 0

@@ -17,7 +17,7 @@ from kit import addresses
 RECEIVE_BYTES_MAX: Final = 1024 * 1024
 METADATA_BYTES_MAX: Final = 8 * 1024
 STREAMS_MAX: Final = 1_000  # Per connection; a caller may keep 256 calls in flight on one.
-HANDSHAKE_MS: Final = 5_000  # gRPC's own 120 s keep idle sockets open (faults.md M7).
+HANDSHAKE_MS: Final = 5_000  # gRPC's own 120 s keep idle sockets open.
 IDLE_MS: Final = 300_000
 KEEPALIVE_MS: Final = 10_000
 KEEPALIVE_TIMEOUT_MS: Final = 5_000
@@ -45,7 +45,7 @@ def create_server(
 ) -> grpc.aio.Server:
     """Make a server; `connection_age_ms` ends connections that hold calls open without a word."""
     options: list[tuple[str, int]] = [
-        # Two servers would share one port without a word (faults.md M5).
+        # Two servers would share one port without a word.
         ("grpc.so_reuseport", int(reuse_port)),
         ("grpc.max_receive_message_length", receive_bytes_max),
         ("grpc.max_metadata_size", METADATA_BYTES_MAX),

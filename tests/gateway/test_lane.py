@@ -8,6 +8,7 @@ import grpc
 import pytest
 
 from gateway import lane_client
+from kit import serving
 from tender.v1 import lane_pb2, payment_pb2
 from tests.gateway import conftest, requests, scripted
 from tests.gateway.conftest import Stack, until
@@ -222,17 +223,25 @@ async def test_more_commands_than_the_gateway_may_carry_are_refused(tmp_path: Pa
         await asyncio.gather(*waiting)
 
 
-async def test_large_commands_are_split_below_the_processors_limit(stack: Stack) -> None:
+async def test_large_commands_that_waited_are_sent_in_parts(stack: Stack) -> None:
     metadata = {f"key-{number}": "x" * 500 for number in range(50)}
-
-    answers = await asyncio.gather(
-        *(
+    stack.processor.refuses_streams = True
+    stack.processor.break_streams()
+    await until(lambda: conftest.metric("tender_gateway_lane_connected") == 0)
+    waiting = [
+        asyncio.ensure_future(
             stack.call("AuthorizePayment", requests.authorize(f"o-{n}", metadata=metadata))
-            for n in range(150)
         )
-    )
+        for n in range(150)
+    ]
+    await until(lambda: in_flight() == 150)
+
+    stack.processor.refuses_streams = False
+    answers = await asyncio.gather(*waiting)
 
     assert [authorized_request_id(answer) for answer in answers] == [f"o-{n}" for n in range(150)]
+    sizes = stack.processor.batch_sizes
+    assert max(sizes) * 25_000 < serving.RECEIVE_BYTES_MAX < sum(sizes) * 25_000
 
 
 async def test_a_processor_that_is_away_makes_new_calls_fail_at_once(

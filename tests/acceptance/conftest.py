@@ -1,0 +1,113 @@
+"""Real stacks on loopback, one that stays calm and one whose parts get killed, and the verdict."""
+
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client import parser
+
+import tender
+from deploy.local import folder
+from deploy.local.stack import Stack, StackOptions
+from storage.verify import verify
+from tests.acceptance.load import Recorder
+from tests.checker import History, check
+
+CALL_SECONDS_MAX = 30.0
+"""A client that rides out any fault of these tests."""
+
+SCRAPE_SECONDS_MAX = 5.0
+
+_figures: list[str] = []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what was measured; no test depends on it."""
+    if _figures:
+        terminalreporter.section("measured")
+        for line in _figures:
+            terminalreporter.write_line(line)
+
+
+def measured(line: str) -> None:
+    """Note a figure for the end of the run."""
+    _figures.append(line)
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack of which nothing is ever killed."""
+    options = StackOptions(data_dir=Path(tmp_path_factory.mktemp("calm")), replicas=0)
+    with Stack(options) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack whose parts are killed, stopped and paused, and started again by its supervisor."""
+    options = StackOptions(data_dir=Path(tmp_path_factory.mktemp("fragile")), replicas=0)
+    with Stack(options) as stack:
+        stack.supervise_in_background()
+        yield stack
+
+
+@pytest.fixture
+async def recorder(stack: Stack) -> AsyncIterator[Recorder]:
+    """Calls the calm stack; at the end what was told and what is stored must agree."""
+    async with connect(stack.endpoints) as client:
+        recorder = Recorder(client, History())
+        yield recorder
+    await agree(recorder.history, stack.endpoints)
+
+
+@pytest.fixture
+async def survivor(fragile: Stack) -> AsyncIterator[Recorder]:
+    """Calls the fragile stack; at the end what was told and what is stored must agree."""
+    async with connect(fragile.endpoints) as client:
+        recorder = Recorder(client, History())
+        yield recorder
+    await agree(recorder.history, fragile.endpoints)
+
+
+def api_key(endpoints: folder.Endpoints) -> str:
+    """Return the stack's development key."""
+    return endpoints.api_key_file.read_text().strip()
+
+
+def connect(
+    endpoints: folder.Endpoints,
+    *,
+    retry: tender.RetryPolicy | None = None,
+    timeout: float = CALL_SECONDS_MAX,
+    channels: int = 2,
+) -> tender.Client:
+    """Return a client of the stack's gateway."""
+    return tender.Client(
+        endpoints.gateway,
+        api_key(endpoints),
+        channels=channels,
+        timeout=timeout,
+        retry=retry or tender.RetryPolicy(attempts_max=20),
+    )
+
+
+async def agree(history: History, endpoints: folder.Endpoints) -> None:
+    """Judge twice: the clients' own history, and the ledger by itself."""
+    assert await check(history, endpoints.owner_url) == []
+    report = await verify(endpoints.owner_url)
+    assert report.breaches == []
+
+
+def gauge(address: str, name: str) -> float:
+    """Return the sum of a metric of one server."""
+    with urllib.request.urlopen(
+        f"http://{address}/metrics", timeout=SCRAPE_SECONDS_MAX
+    ) as response:
+        text = response.read().decode()
+    return sum(
+        sample.value
+        for family in parser.text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == name
+    )
