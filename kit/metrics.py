@@ -75,6 +75,9 @@ LANE_HOLDS_EXPIRED = Counter("tender_lane_holds_expired_total", "Holds that ran 
 LANE_REQUEST_KEYS_DELETED = Counter(
     "tender_lane_request_keys_deleted_total", "Request keys deleted after their retention."
 )
+LANE_CLOCK_SKEW = Gauge(
+    "tender_lane_clock_skew_seconds", "How far the database's clock is from lane time."
+)
 JOURNAL_SEQ = Gauge("tender_journal_seq", "Last committed sequence number of the journal.")
 
 

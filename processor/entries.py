@@ -50,17 +50,6 @@ def refusal(error: Refused) -> Reply:
     )
 
 
-def internal_error(method_name: str, error: BaseException) -> Reply:
-    """Log a failure of our own, and return a reply that says nothing but its id."""
-    error_id = secrets.token_hex(8)
-    log.error("command_failed", error_id=error_id, method=method_name, exc_info=error)
-    return Reply(
-        reason="INTERNAL",
-        message="An internal error occurred.",
-        metadata={"error_id": error_id},
-    )
-
-
 QUEUE_FULL: Final = Reply(
     reason="LANE_QUEUE_FULL",
     message="The lane's queue is full; nothing was done.",
@@ -135,3 +124,24 @@ class Entry:
         if isinstance(command, commands.ExpireHolds | commands.DeleteRequestKeys):
             return None
         return command.principal.tenant_id, command.request_id
+
+
+def internal_error(entry: Entry, error: BaseException) -> Reply:
+    """Log a failure of our own, and return a reply that says nothing but its id."""
+    tenant_id, request_id = entry.request_key or ("", "")
+    return _failed(error, method=entry.method_name, tenant_id=tenant_id, request_id=request_id)
+
+
+def untranslatable(method: str, error: BaseException) -> Reply:
+    """Reply to a command that the gateway should not have sent."""
+    return _failed(error, method=method)
+
+
+def _failed(error: BaseException, **fields: str) -> Reply:
+    error_id = secrets.token_hex(8)
+    log.error("command_failed", error_id=error_id, **fields, exc_info=error)
+    return Reply(
+        reason="INTERNAL",
+        message="An internal error occurred.",
+        metadata={"error_id": error_id},
+    )

@@ -325,7 +325,7 @@ class Lane:
             metrics.LANE_BISECTIONS.labels(tenant_id).inc()
         if len(entries) == 1:
             metrics.LANE_INTERNAL_ERRORS.inc()
-            self._finish(entries[0], internal_error(entries[0].method_name, error))
+            self._finish(entries[0], internal_error(entries[0], error))
             return
         middle = len(entries) // 2
         for half in (entries[:middle], entries[middle:]):
@@ -344,7 +344,7 @@ class Lane:
             entry.attempts += 1
             if entry.attempts >= FAILED_BATCHES_MAX:
                 metrics.LANE_INTERNAL_ERRORS.inc()
-                self._finish(entry, internal_error(entry.method_name, error))
+                self._finish(entry, internal_error(entry, error))
 
     def _finish(self, entry: Entry, reply: Reply) -> None:
         self._room.leave(entry)
@@ -394,6 +394,7 @@ class Lane:
         oldest = now - self._limits.request_key_retention_seconds * 1_000_000
         due = await self._storage.due(now, oldest, HOUSEKEEPING_MAX)
         skew = self._clock.compare(due.clock)
+        metrics.LANE_CLOCK_SKEW.set(skew / 1_000_000)
         if not self._clock.trusted:
             log.error("clock_skew", skew_seconds=skew / 1_000_000)
             return
@@ -401,6 +402,8 @@ class Lane:
             self._own_command(commands.ExpireHolds(tuple(due.accounts_with_expired_holds)))
         if due.old_keys:
             self._own_command(commands.DeleteRequestKeys(tuple(due.old_keys)))
+        if len(due.old_keys) == HOUSEKEEPING_MAX:
+            self._housekept = 0.0  # There is more: go on at the next tick.
 
     def _anchor(self, now: float) -> None:
         anchored_at, seq = self._anchored

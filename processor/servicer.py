@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 
 from kit import fingerprint
 from processor import translate
-from processor.entries import Entry, Reply, internal_error
+from processor.entries import Entry, Reply, untranslatable
 from processor.lane import Lane
 from tender.v1 import lane_pb2, lane_pb2_grpc
 
@@ -113,7 +113,7 @@ class LaneServicer(lane_pb2_grpc.LaneServiceServicer):
             )
         except (DecodeError, ValueError, KeyError) as error:
             # The gateway validates what it sends, so this is a mistake of ours.
-            reply(internal_error(_NAMES.get(command.method, "UNKNOWN"), error))
+            reply(untranslatable(_NAMES.get(command.method, "UNKNOWN"), error))
             return
         self._lane.submit(entry)
 

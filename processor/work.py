@@ -62,7 +62,7 @@ class Decider:
             except Refused as refused:
                 reply = refusal(refused)
             except Exception as error:
-                reply = internal_error(entry.method_name, error)
+                reply = internal_error(entry, error)
             work.replies.append((entry, reply))
         return work._replace(holds_expired=expired)
 

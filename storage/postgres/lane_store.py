@@ -159,7 +159,7 @@ class PostgresLaneStore:
         apply = await lane.prepare(_APPLY)
         loads = await connect(self._dsn, f"{self._name}-loads", plans=True)
         opening.append(loads)
-        chores = await connect(self._dsn, f"{self._name}-chores", plans=False)
+        chores = await connect(self._dsn, f"{self._name}-chores", plans=True)
         self._session = _Session(lane, loads, chores, apply)
         return Opened(
             Ownership(self._shard, epoch, owner, incarnation),
@@ -291,7 +291,8 @@ class PostgresLaneStore:
         except _LOST as error:
             raise Ambiguous(type(error).__name__) from error
         except asyncpg.PostgresError as error:
-            raise _translated(error) from error
+            # Not chained: the server's detail shows whole rows, and a log is no place for those.
+            raise _translated(error) from None
         if self._not_replicated:
             raise Ambiguous("not replicated")
 

@@ -34,11 +34,18 @@ class Outcome(NamedTuple):
 
 
 def run(targets: tuple[str, ...], mutant: str, report: Path) -> Outcome:
+    """Run once, and once more after an error: another stack may have taken a port meanwhile."""
+    outcome = run_once(targets, mutant, report)
+    return run_once(targets, mutant, report) if outcome.errors else outcome
+
+
+def run_once(targets: tuple[str, ...], mutant: str, report: Path) -> Outcome:
     options = ["-x", "-q", "-p", "no:cacheprovider", f"--junit-xml={report}"]
     environment = dict(os.environ)
     if mutant:
         environment["TENDER_MUTANT"] = mutant
         options += ["-p", "tests.plugins.mutant", "-o", f"timeout={TEST_SECONDS_MAX}"]
+    report.unlink(missing_ok=True)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *targets, *options],
         cwd=table.ROOT,
