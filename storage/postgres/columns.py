@@ -130,7 +130,7 @@ def _columns(records: Sequence[Sequence[Any]], letters: str) -> Iterator[Any]:
         if letter == "y":
             yield column
         elif letter == "t":
-            yield _texts(column)
+            yield text_array(column)
         elif letter == "b":
             yield "{" + ",".join("t" if value else "f" for value in column) + "}"
         elif letter.isupper():
@@ -140,7 +140,10 @@ def _columns(records: Sequence[Sequence[Any]], letters: str) -> Iterator[Any]:
             yield "{" + ",".join(map(str, column)) + "}"
 
 
-def _texts(column: Sequence[str]) -> str:
+def text_array(column: Sequence[str]) -> str:
+    """Return the text of an array of texts."""
+    if not column:
+        return "{}"
     joined = '","'.join(column)
     if "\\" in joined or joined.count('"') != 2 * (len(column) - 1):
         return "{" + ",".join(map(_quoted, column)) + "}"

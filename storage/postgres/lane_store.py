@@ -64,21 +64,21 @@ SELECT seq, hash, {rows.micros("created_at")}
 
 _CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
-_ACCOUNTS = f"SELECT {rows.ACCOUNT_COLUMNS} FROM accounts WHERE id = ANY($1::text[])"
+_ACCOUNTS = f"SELECT {rows.ACCOUNT_COLUMNS} FROM accounts WHERE id = ANY($1::text::text[])"
 _HOLDS = f"""
 SELECT payer_account_id, id, {rows.micros("hold_expires_at")}
-  FROM payments WHERE payer_account_id = ANY($1::text[]) AND capturable > 0
+  FROM payments WHERE payer_account_id = ANY($1::text::text[]) AND capturable > 0
 """
-_PAYMENTS = f"SELECT {rows.PAYMENT_COLUMNS} FROM payments WHERE id = ANY($1::text[])"
-_MERCHANTS = f"SELECT {rows.MERCHANT_COLUMNS} FROM merchants WHERE id = ANY($1::text[])"
+_PAYMENTS = f"SELECT {rows.PAYMENT_COLUMNS} FROM payments WHERE id = ANY($1::text::text[])"
+_MERCHANTS = f"SELECT {rows.MERCHANT_COLUMNS} FROM merchants WHERE id = ANY($1::text::text[])"
 _REFERENCES = """
 SELECT m.tenant_id, m.reference, m.id
-  FROM unnest($1::text[], $2::text[]) AS k (tenant_id, reference)
+  FROM unnest($1::text::text[], $2::text::text[]) AS k (tenant_id, reference)
   JOIN merchants AS m ON m.tenant_id = k.tenant_id AND m.reference = k.reference
 """
 _KEYS = f"""
 SELECT {rows.KEY_COLUMNS}
-  FROM unnest($1::text[], $2::text[]) AS k (tenant_id, request_id)
+  FROM unnest($1::text::text[], $2::text::text[]) AS k (tenant_id, request_id)
   JOIN requests USING (tenant_id, request_id)
 """
 
@@ -260,14 +260,14 @@ class PostgresLaneStore:
 
     async def _fetch(self, query: str, names: list[str]) -> list[asyncpg.Record]:
         loads = self._require_session().loads
-        return await loads.fetch(query, names, timeout=LOAD_SECONDS_MAX)
+        return await loads.fetch(query, columns.text_array(names), timeout=LOAD_SECONDS_MAX)
 
     async def _fetch_pairs(self, query: str, items: list[Item]) -> list[asyncpg.Record]:
         loads = self._require_session().loads
         return await loads.fetch(
             query,
-            [item.tenant_id for item in items],
-            [item.id for item in items],
+            columns.text_array([item.tenant_id for item in items]),
+            columns.text_array([item.id for item in items]),
             timeout=LOAD_SECONDS_MAX,
         )
 

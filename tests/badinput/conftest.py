@@ -1,5 +1,6 @@
 """One real stack, worlds for three tenants, and a look at the books before and after each test."""
 
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -52,8 +53,6 @@ class Books:
 
 @pytest.fixture(scope="session")
 def real_stack() -> Iterator[Stack]:
-    import tempfile
-
     with tempfile.TemporaryDirectory(prefix="tender-test-") as folder:
         options = StackOptions(
             Path(folder),
