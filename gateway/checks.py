@@ -7,7 +7,7 @@ from typing import Any, Final
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 
 from gateway.errors import Violation
-from kit import currencies
+from kit import card_numbers, currencies
 
 # Appends to the list what is wrong with the value at the path.
 Check = Callable[[Any, str, list[Violation]], None]
@@ -35,6 +35,8 @@ _SYSTEM_ID: Final = (
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _PAGE_TOKEN: Final = re.compile(rf"[A-Za-z0-9_.=:~+/-]{{0,{PAGE_TOKEN_LENGTH_MAX}}}")
 _REQUIRED: Final = "Must be set."
+# Text is stored, logged and published in plain; a card number must not get that far.
+_NO_CARD_NUMBER: Final = "Must not hold what looks like a card number."
 
 Fullmatch = Callable[[str], re.Match[str] | None]
 
@@ -70,6 +72,8 @@ def request_id(value: str, path: str, found: list[Violation]) -> None:
     size = len(value) if value.isascii() else len(value.encode())
     if not 0 < size <= REQUEST_ID_BYTES_MAX or not value.isprintable():
         found.append(Violation(path, "Must be 1 to 255 bytes of printable text."))
+    elif card_numbers.looks_like_one(value):
+        found.append(Violation(path, _NO_CARD_NUMBER))
 
 
 def text(length_max: int, *, length_min: int = 0) -> Check:
@@ -79,6 +83,8 @@ def text(length_max: int, *, length_min: int = 0) -> Check:
     def check(value: str, path: str, found: list[Violation]) -> None:
         if not length_min <= len(value) <= length_max or has_control(value):
             found.append(Violation(path, description))
+        elif card_numbers.looks_like_one(value):
+            found.append(Violation(path, _NO_CARD_NUMBER))
 
     return check
 
@@ -105,7 +111,7 @@ def pairs(value: Any, path: str, found: list[Violation]) -> None:
             Violation(
                 path,
                 f"Keys must be 1 to {METADATA_KEY_LENGTH_MAX} characters and values at most "
-                f"{METADATA_VALUE_LENGTH_MAX}, without control characters.",
+                f"{METADATA_VALUE_LENGTH_MAX}, without control characters or card numbers.",
             )
         )
 

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import structlog
 
-_DIGIT_RUN: Final = re.compile(r"(?<!\d)\d(?:[ -]?\d){12,18}(?!\d)")
+from kit import card_numbers
+
 _MASK: Final = "[card number]"
-_LUHN_DOUBLED: Final = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 LEVELS: Final = ("debug", "info", "warning", "error")
 
 
@@ -40,17 +40,12 @@ def logger() -> Any:
 
 def redact(text: str) -> str:
     """Mask every run of 13 to 19 digits that could be a card number."""
-    return _DIGIT_RUN.sub(_mask_if_card, text)
+    return card_numbers.RUN.sub(_mask_if_card, text)
 
 
 def _mask_if_card(match: re.Match[str]) -> str:
     run = match.group()
-    return _MASK if _passes_luhn(run) else run
-
-
-def _passes_luhn(run: str) -> bool:
-    digits = [int(character) for character in reversed(run) if character.isdigit()]
-    return (sum(digits[::2]) + sum(_LUHN_DOUBLED[digit] for digit in digits[1::2])) % 10 == 0
+    return _MASK if card_numbers.passes_check_digit(run) else run
 
 
 def _redact_event(

@@ -9,10 +9,10 @@ import grpc
 import pytest
 
 from deploy.local.stack import Stack
-from tests.badinput import requests, wire
+from tests.badinput import requests
 from tests.badinput.conftest import QUEUE_MAX, Books
-from tests.badinput.wire import Wire
-from tests.badinput.world import World
+from tests.badinput.wire import PATHS, Wire, read
+from tests.badinput.world import World, money
 
 RECOVERY_SECONDS_MAX = 15.0
 
@@ -21,7 +21,7 @@ async def test_a_full_queue_refuses_with_a_delay_and_stores_nothing(
     wire: Wire, world: World, books: Books
 ) -> None:
     before: Any = await books.read()
-    calls = [requests.authorize(world, amount=requests.money(1)) for _ in range(2 * QUEUE_MAX)]
+    calls = [requests.authorize(world, amount=money(1)) for _ in range(2 * QUEUE_MAX)]
     connection = await books.connection()
 
     async with connection.transaction():
@@ -54,9 +54,6 @@ async def answer(wire: Wire, request: Any) -> tuple[str, str, int]:
     return "OK", "", 0
 
 
-read = wire.read
-
-
 @pytest.fixture
 async def without_postgres(real_stack: Stack, wire: Wire, world: World) -> AsyncIterator[None]:
     """Postgres is away until the test ends; afterwards everything works again."""
@@ -71,20 +68,14 @@ async def without_postgres(real_stack: Stack, wire: Wire, world: World) -> Async
 async def test_without_postgres_every_call_is_told_to_come_again(
     wire: Wire, world: World, without_postgres: None
 ) -> None:
-    methods = list(wire_methods())
-
     refusals = await asyncio.gather(
-        *(wire.refused(requests.valid(method, world)) for method in methods)
+        *(wire.refused(requests.valid(method, world)) for method in PATHS)
     )
 
-    for method, refused in zip(methods, refusals, strict=True):
+    for method, refused in zip(PATHS, refusals, strict=True):
         assert refused.code == "UNAVAILABLE", method
         assert refused.reason in {"SHARD_UNAVAILABLE", "OUTCOME_UNKNOWN"}, method
         assert refused.retry_ms > 0, method
-
-
-def wire_methods() -> list[str]:
-    return list(wire.PATHS)
 
 
 async def test_what_was_asked_while_postgres_was_away_happens_once(
