@@ -40,12 +40,12 @@ CARDS: Final = {
     "behind a date": "2026-11-21 4222 2222 2222 2220",
 }
 NO_CARDS: Final = {
-    "a wrong last digit": "4111111111111112",
+    "a wrong last digit": "4929111111111111",
     "a prefix of no brand": "8111111111111117",
     "an order number of the day": "20261121000000011",
     "a time in milliseconds": "1795234567890",
-    "twelve digits": "411111111116",
-    "twenty digits": "41111111111111111117",
+    "twelve digits": "492911111116",
+    "twenty digits": "49291111111111111119",
     "other separators": "4111_1111_1111_1111",
     "a UUID": "01930f5a-4111-7111-8111-111111111111",
 }

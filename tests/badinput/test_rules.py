@@ -100,9 +100,7 @@ async def test_an_account_with_money_is_not_closed(wire: Wire, world: World) -> 
 @nothing_changes
 async def test_a_merchant_that_takes_no_payments_gets_none(wire: Wire, world: World) -> None:
     suspended = requests.authorize(world, merchant_id=world.suspended)
-    without_terms = requests.authorize(
-        world, payer_account_id=world.yen, amount=money(100, "JPY")
-    )
+    without_terms = requests.authorize(world, payer_account_id=world.yen, amount=money(100, "JPY"))
 
     failed_precondition(await wire.refused(suspended), "MERCHANT_SUSPENDED")
     failed_precondition(await wire.refused(without_terms), "SETTLEMENT_ACCOUNT_MISSING")

@@ -72,9 +72,7 @@ class Wire:
         self._channel = channel
         self.keys = keys
 
-    def send(
-        self, name: str, data: bytes, key: str | None = "dev", metadata: Metadata = ()
-    ) -> Any:
+    def send(self, name: str, data: bytes, key: str | None = "dev", metadata: Metadata = ()) -> Any:
         """Start a call with these very bytes."""
         given: Any = metadata
         if key is not None:

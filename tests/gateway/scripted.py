@@ -83,7 +83,8 @@ class ScriptedProcessor(lane_pb2_grpc.LaneServiceServicer, query_pb2_grpc.QueryS
     async def Execute(self, request_iterator: Any, context: Any) -> None:
         if self.refuses_streams:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "refused by the test")
-        stream = asyncio.create_task(self._serve(context))
+        wire = _Wire(context)
+        stream = asyncio.create_task(self._serve(context, wire))
         self._streams.add(stream)
         try:
             await asyncio.wait([stream])
@@ -93,21 +94,15 @@ class ScriptedProcessor(lane_pb2_grpc.LaneServiceServicer, query_pb2_grpc.QueryS
         if not stream.cancelled():
             stream.result()
             return
-        await context.abort(grpc.StatusCode.UNAVAILABLE, "broken by the test")
+        await wire.end()
 
-    async def _serve(self, context: Any) -> None:
-        one_at_a_time = asyncio.Lock()
-
-        async def send(outcome: lane_pb2.Outcome) -> None:
-            async with one_at_a_time:
-                await context.write(lane_pb2.ExecuteResponse(outcomes=[outcome]))
-
+    async def _serve(self, context: Any, wire: "_Wire") -> None:
         async with asyncio.TaskGroup() as group:
             while (message := await context.read()) is not grpc.aio.EOF:
                 self.batch_sizes.append(len(message.commands))
                 self.commands.extend(message.commands)
                 for command in message.commands:
-                    group.create_task(self.script(command, send))
+                    group.create_task(self.script(command, wire.send))
 
     async def Read(self, request: query_pb2.ReadRequest, context: Any) -> query_pb2.ReadResponse:
         self.reads.append(request)
@@ -122,6 +117,28 @@ class ScriptedProcessor(lane_pb2_grpc.LaneServiceServicer, query_pb2_grpc.QueryS
         if request.key_id not in self.keys:
             await context.abort(grpc.StatusCode.NOT_FOUND)
         return self.keys[request.key_id]
+
+
+class _Wire:
+    """One stream's way out: a write that was begun is ended, or grpc could not send a status."""
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+        self._one_at_a_time = asyncio.Lock()
+        self._has_ended = False
+
+    async def send(self, outcome: lane_pb2.Outcome) -> None:
+        await asyncio.shield(asyncio.ensure_future(self._write(outcome)))
+
+    async def end(self) -> None:
+        self._has_ended = True
+        async with self._one_at_a_time:
+            await self._context.abort(grpc.StatusCode.UNAVAILABLE, "broken by the test")
+
+    async def _write(self, outcome: lane_pb2.Outcome) -> None:
+        async with self._one_at_a_time:
+            if not self._has_ended:
+                await self._context.write(lane_pb2.ExecuteResponse(outcomes=[outcome]))
 
 
 @asynccontextmanager

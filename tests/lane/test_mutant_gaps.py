@@ -71,8 +71,6 @@ async def test_what_commits_after_it_seemed_lost_is_never_called_undone(
         payer, merchant = await caller.account("alice", 1_000), await caller.merchant("cafe")
 
         store.breaks = True
-        reply = await caller.send(
-            authorize(payer, merchant, 100), timeout_seconds=LATE_SECONDS / 2
-        )
+        reply = await caller.send(authorize(payer, merchant, 100), timeout_seconds=LATE_SECONDS / 2)
 
         assert (reply.reason, reply.replayed) == ("", True)

@@ -59,9 +59,7 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
         APPLY,
         "\n       FOR SHARE;",
         ";",
-        (
-            OWNERSHIP + "test_a_raised_epoch_waits_for_a_statement_in_flight_even_without_eviction",
-        ),
+        (OWNERSHIP + "test_a_raised_epoch_waits_for_a_statement_in_flight_even_without_eviction",),
     ),
     "no-check-of-replays": Mutant(
         "A batch without writes is answered without checking the fence (R6).",
