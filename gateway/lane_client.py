@@ -32,6 +32,10 @@ _BACKOFF_SECONDS_MAX: Final = 1.0
 # the processor. A lone command waits for nothing.
 _PACE_SECONDS: Final = 0.001
 _STABLE_SECONDS: Final = 0.2  # A refused stream ends within a round trip.
+# A server of grpc.aio can lose a stream without ending it (an abort during a write). Then
+# only sending again on another one helps. Long enough for a pause of the disk.
+SILENCE_SECONDS_MAX: Final = 4.0
+_SILENCE_CHECK_SECONDS: Final = 0.25
 _CONNECT_SECONDS_MAX: Final = 5.0
 _SWEEP_SECONDS: Final = 0.05  # A client with a shorter deadline is told by its own gRPC.
 
@@ -44,8 +48,18 @@ class StreamEnded(Exception):
     """The processor closed the stream; it stops, or lost the lane."""
 
 
+class StreamSilent(Exception):
+    """Commands go in and nothing comes out: the other end forgot the stream, or hangs."""
+
+
 # What a stream may end with; anything else is a fault of ours and ends the process.
-_BROKEN: Final = (grpc.aio.AioRpcError, asyncio.InvalidStateError, StreamEnded, TimeoutError)
+_BROKEN: Final = (
+    grpc.aio.AioRpcError,
+    asyncio.InvalidStateError,
+    StreamEnded,
+    StreamSilent,
+    TimeoutError,
+)
 
 
 class _Call:
@@ -91,6 +105,7 @@ class LaneClient:
         self._is_closing = False
         self._is_connected = False
         self._has_answered = False
+        self._unheard_since: float | None = None
         self._connected_at = self._absent_since = self._loop.time()
         self._last_failure = ""
 
@@ -160,6 +175,7 @@ class LaneClient:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._write(stream))
                 group.create_task(self._read(stream))
+                group.create_task(self._watch_for_silence())
         finally:
             stream.cancel()
 
@@ -173,6 +189,7 @@ class LaneClient:
         self._is_connected = True
         metrics.GATEWAY_LANE_CONNECTED.set(1)
         self._connected_at = self._loop.time()
+        self._unheard_since = None
         # What a broken stream left unanswered goes first, for it arrived first.
         self._unsent = list(self._calls)
         resent = sum(1 for call in self._calls.values() if call.times_sent)
@@ -198,6 +215,7 @@ class LaneClient:
             sent_at = self._loop.time()
             batch = self._next_batch()
             if batch.commands:
+                self._unheard_since = self._unheard_since or sent_at
                 await stream.write(batch)
 
     def _next_batch(self) -> lane_pb2.ExecuteRequest:
@@ -233,8 +251,16 @@ class LaneClient:
                 code = await stream.code()
                 raise StreamEnded(code.name)
             self._has_answered = True
+            self._unheard_since = None
             for outcome in response.outcomes:
                 self._deliver(outcome)
+
+    async def _watch_for_silence(self) -> None:
+        while True:
+            await asyncio.sleep(_SILENCE_CHECK_SECONDS)
+            since = self._unheard_since
+            if since is not None and self._loop.time() - since > SILENCE_SECONDS_MAX:
+                raise StreamSilent
 
     def _deliver(self, outcome: lane_pb2.Outcome) -> None:
         call = self._calls.pop(outcome.correlation_id, None)

@@ -96,7 +96,14 @@ _APPLY = "SELECT apply_batch_v1({})".format(
     ", ".join(f"${place}::{cast}" for place, cast in enumerate(columns.ARGUMENT_TYPES, start=1))
 )
 
-_LOST = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError)
+_LOST = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    # What asyncpg raises for a statement that meets the server's last words on a connection.
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+)
 
 
 class _Session(NamedTuple):
@@ -119,6 +126,7 @@ class PostgresLaneStore:
         self._shard = shard
         self._name = f"tender-lane-{shard}"
         self._session: _Session | None = None
+        self._loading = asyncio.Lock()
         self._not_replicated = False
 
     async def open(self, owner: str, *, evict: bool) -> Opened:
@@ -170,7 +178,11 @@ class PostgresLaneStore:
         )
 
     async def load(self, items: Sequence[Item]) -> Loaded:
-        """Return committed state for the items."""
+        """Return committed state for the items; loads that come together take turns."""
+        async with self._loading:
+            return await self._load(items)
+
+    async def _load(self, items: Sequence[Item]) -> Loaded:
         by_kind: dict[str, list[Item]] = {}
         for item in items:
             by_kind.setdefault(item.kind, []).append(item)

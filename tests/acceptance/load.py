@@ -21,6 +21,8 @@ FUNDS = 10_000_000
 ASKED_AGAIN_MAX = 20
 """Each asking is many attempts of the SDK, so a call that needs more is lost."""
 
+ANSWER_SECONDS_MAX = 60.0
+
 MANUAL = tender.CAPTURE_METHOD_MANUAL
 CAPTURED = tender.Payment.STATE_CAPTURED
 
@@ -138,20 +140,14 @@ class Load:
             finally:
                 self._stopping = True
 
-    def recovery_seconds(self, fault_at: float) -> float:
-        """Return how long after the fault a call that began after it was answered first."""
-        ends = [ended for began, ended in self.answered if began >= fault_at]
-        return min(ends, default=float("inf")) - fault_at
-
-    def longest_seconds(self, since: float) -> float:
-        """Return the longest call that ended after a moment."""
-        return max((end - begun for begun, end in self.answered if end >= since), default=0.0)
-
-    async def answered_since(self, moment: float) -> None:
-        """Wait until a call that began after the moment is answered."""
-        async with asyncio.timeout(60):
-            while self.recovery_seconds(moment) == float("inf"):
-                await asyncio.sleep(0.01)  # noqa: ASYNC110
+    async def answered_after(self, moment: float) -> float:
+        """Wait for a call that began after the moment; return when the first was answered."""
+        async with asyncio.timeout(ANSWER_SECONDS_MAX):
+            while True:
+                ends = [ended for began, ended in self.answered if began >= moment]
+                if ends:
+                    return min(ends)
+                await asyncio.sleep(0.005)
 
     async def _client(self, dice: random.Random) -> None:
         habits = (self._pays, self._pays, self._pays_twice, self._takes_back, self._holds)

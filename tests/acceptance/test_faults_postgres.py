@@ -20,6 +20,9 @@ BETWEEN_SECONDS = 1.5
 ABSENCE_SECONDS = 3.0
 STORM_SECONDS = 3.0
 GUST_SECONDS = 0.2
+BACKENDS_ENDED_MIN = 20
+"""Of three in each gust; fewer would mean that the lane takes long to come back."""
+
 PROBES = 5
 """Calls without retries that go on during an absence."""
 
@@ -40,8 +43,7 @@ async def test_postgres_killed_again_and_again_loses_nothing_and_service_is_back
             await asyncio.sleep(BETWEEN_SECONDS)
             killed_at = time.monotonic()
             await asyncio.to_thread(fragile.kill, "postgres")
-            await load.answered_since(killed_at)
-            recoveries.append(load.recovery_seconds(killed_at))
+            recoveries.append(await load.answered_after(time.monotonic()) - killed_at)
 
     measured(
         f"postgres killed {KILLS} times: back after"
@@ -67,8 +69,9 @@ async def test_while_postgres_is_away_calls_are_told_to_come_again_and_never_tha
         started_at = time.monotonic()
         asked = survivor.history.operations[already:]
         assert [one for one in asked if one.end is End.OK] == []
-        for operation in asked:
-            await survivor.surely(shop.pay(0, request_id=operation.request_id))
+        await asyncio.gather(
+            *(survivor.surely(shop.pay(0, request_id=one.request_id)) for one in asked)
+        )
 
     assert {failure.code for failure in failures} == {grpc.StatusCode.UNAVAILABLE}
     assert all(failure.retry_delay for failure in failures)
@@ -89,6 +92,7 @@ async def probes(impatient: Recorder, shop: Shop, until: float) -> list[tender.T
                 await impatient.once(shop.pay(0))
             except tender.TenderError as failure:
                 failures.append(failure)
+            await asyncio.sleep(0.02)
 
     await asyncio.gather(*(probe() for _ in range(PROBES)))
     return failures
@@ -98,20 +102,21 @@ async def test_a_storm_that_ends_the_lanes_backends_loses_nothing(
     fragile: Stack, survivor: Recorder
 ) -> None:
     load = new_load(survivor, await open_shop(survivor))
+    processor = fragile.child("processor").pid
 
     async with load.running():
         await asyncio.sleep(0.5)
         ended = await storm(fragile.endpoints)
         over_at = time.monotonic()
-        await load.answered_since(over_at)
+        recovery = await load.answered_after(over_at) - over_at
 
-    recovery = load.recovery_seconds(over_at)
     during = sum(over_at - STORM_SECONDS < end < over_at for _, end in load.answered)
     measured(
         f"{ended} backends of the lane ended in {STORM_SECONDS:g} s: {during} calls answered"
         f" meanwhile, back {recovery:.2f} s after it"
     )
-    assert ended > 0
+    assert ended >= BACKENDS_ENDED_MIN
+    assert processor == fragile.child("processor").pid
     assert recovery < RECOVERY_SECONDS_MAX
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from google.protobuf import field_mask_pb2, timestamp_pb2
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from tender.v1 import account_pb2, merchant_pb2, payment_pb2
@@ -64,7 +64,7 @@ def put(request: Message, path: str, value: Any) -> None:
     setattr(holder, last, value)
 
 
-def _walk(descriptor: Descriptor, prefix: str) -> Iterator[tuple[str, FieldDescriptor]]:
+def _walk(descriptor: Any, prefix: str) -> Iterator[tuple[str, FieldDescriptor]]:
     for field in descriptor.fields:
         path = f"{prefix}{field.name}{'[0]' if field.is_repeated else ''}"
         if field.message_type is None:
@@ -74,27 +74,23 @@ def _walk(descriptor: Descriptor, prefix: str) -> Iterator[tuple[str, FieldDescr
 
 
 def authorize(world: World, **given: Any) -> payment_pb2.AuthorizePaymentRequest:
-    return payment_pb2.AuthorizePaymentRequest(
-        **{
-            "request_id": unique(),
-            "payer_account_id": world.payer,
-            "merchant_id": world.shop,
-            "amount": money(),
-        }
-        | given
-    )
+    fields: dict[str, Any] = {
+        "request_id": unique(),
+        "payer_account_id": world.payer,
+        "merchant_id": world.shop,
+        "amount": money(),
+    }
+    return payment_pb2.AuthorizePaymentRequest(**fields | given)
 
 
 def transfer(world: World, **given: Any) -> account_pb2.CreateTransferRequest:
-    return account_pb2.CreateTransferRequest(
-        **{
-            "request_id": unique(),
-            "source_account_id": world.payer,
-            "destination_account_id": world.second,
-            "amount": money(),
-        }
-        | given
-    )
+    fields: dict[str, Any] = {
+        "request_id": unique(),
+        "source_account_id": world.payer,
+        "destination_account_id": world.second,
+        "amount": money(),
+    }
+    return account_pb2.CreateTransferRequest(**fields | given)
 
 
 def update(world: World, *paths: str, **given: Any) -> merchant_pb2.UpdateMerchantRequest:

@@ -51,7 +51,8 @@ class ScriptedProcessor(lane_pb2_grpc.LaneServiceServicer, query_pb2_grpc.QueryS
 
     def __init__(self) -> None:
         self.keys: dict[str, query_pb2.GetApiKeyResponse] = {}
-        self._streams: set[asyncio.Task[Any]] = set()
+        self._streams: set[asyncio.Event] = set()
+        self.streams_opened = 0
         self.reset()
 
     def reset(self) -> None:
@@ -77,32 +78,41 @@ class ScriptedProcessor(lane_pb2_grpc.LaneServiceServicer, query_pb2_grpc.QueryS
 
     def break_streams(self) -> None:
         """End every stream in the middle of whatever it does."""
-        for stream in self._streams:
-            stream.cancel("broken by the test")
+        for broken in self._streams:
+            broken.set()
 
     async def Execute(self, request_iterator: Any, context: Any) -> None:
         if self.refuses_streams:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "refused by the test")
-        wire = _Wire(context)
-        stream = asyncio.create_task(self._serve(context, wire))
-        self._streams.add(stream)
+        broken, writing = asyncio.Event(), asyncio.Lock()
+        self._streams.add(broken)
+        self.streams_opened += 1
+        serving = asyncio.create_task(self._serve(context, writing))
+        breaking = asyncio.create_task(broken.wait())
         try:
-            await asyncio.wait([stream])
+            await asyncio.wait((serving, breaking), return_when=asyncio.FIRST_COMPLETED)
+            # An abort during a write would leave the stream open for ever.
+            async with writing:
+                serving.cancel()
+                await asyncio.wait([serving])
         finally:
-            stream.cancel()
-            self._streams.discard(stream)
-        if not stream.cancelled():
-            stream.result()
-            return
-        await wire.end()
+            self._streams.discard(broken)
+            serving.cancel()
+            breaking.cancel()
+        if broken.is_set():
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "broken by the test")
 
-    async def _serve(self, context: Any, wire: "_Wire") -> None:
+    async def _serve(self, context: Any, writing: asyncio.Lock) -> None:
+        async def send(outcome: lane_pb2.Outcome) -> None:
+            async with writing:
+                await context.write(lane_pb2.ExecuteResponse(outcomes=[outcome]))
+
         async with asyncio.TaskGroup() as group:
             while (message := await context.read()) is not grpc.aio.EOF:
                 self.batch_sizes.append(len(message.commands))
                 self.commands.extend(message.commands)
                 for command in message.commands:
-                    group.create_task(self.script(command, wire.send))
+                    group.create_task(self.script(command, send))
 
     async def Read(self, request: query_pb2.ReadRequest, context: Any) -> query_pb2.ReadResponse:
         self.reads.append(request)

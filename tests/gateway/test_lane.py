@@ -223,6 +223,29 @@ async def test_more_commands_than_the_gateway_may_carry_are_refused(tmp_path: Pa
         await asyncio.gather(*waiting)
 
 
+async def test_a_stream_that_says_nothing_more_is_left_for_another(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane_client, "SILENCE_SECONDS_MAX", 0.3)
+    before = stack.processor.streams_opened
+
+    async def forget_on_the_first_stream(command: lane_pb2.Command, send: scripted.Send) -> None:
+        if stack.processor.streams_opened > before:
+            await send(scripted.echoed(command))
+
+    stack.processor.script = forget_on_the_first_stream
+
+    # Callers with short deadlines hide nothing: what was sent was not answered.
+    for _ in range(4):
+        call = stack.call("AuthorizePayment", requests.authorize("hurried"), timeout=0.1)
+        await asyncio.wait([asyncio.ensure_future(call)])
+    await until(lambda: stack.processor.streams_opened > before)
+    answer = await stack.call("AuthorizePayment", requests.authorize("later"))
+
+    assert authorized_request_id(answer) == "later"
+    assert in_flight() == 0
+
+
 async def test_large_commands_that_waited_are_sent_in_parts(stack: Stack) -> None:
     metadata = {f"key-{number}": "x" * 500 for number in range(50)}
     stack.processor.refuses_streams = True

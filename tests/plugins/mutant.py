@@ -61,7 +61,7 @@ def _use_altered_migrations(mutant: table.Mutant) -> Path:
     folder = Path(tempfile.mkdtemp(prefix="tender-mutant-"))
     shutil.copytree(migrate.MIGRATIONS, folder, dirs_exist_ok=True)
     (folder / mutant.path.name).write_text(mutant.altered())
-    migrate.MIGRATIONS = folder  # type: ignore[misc]  # Final for everybody else.
+    migrate.MIGRATIONS = folder
     return folder
 
 
