@@ -16,7 +16,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Check(msgspec.Struct, frozen=True):
-    """One thing that was checked, the invariant of ARCHITECTURE.md it stands for, and what broke it."""
+    """One thing that was checked, the invariant (ARCHITECTURE.md) behind it, and what broke it."""
 
     name: str
     invariant: str
