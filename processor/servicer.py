@@ -18,7 +18,10 @@ from tender.v1 import lane_pb2, lane_pb2_grpc
 log = structlog.get_logger()
 
 OUTCOMES_PER_MESSAGE_MAX: Final = 1_000
-"""Keeps a message well under the 1 MiB limit of the stream."""
+"""As many as commands in a message."""
+
+MESSAGE_BYTES_MAX: Final = 768 << 10
+"""Responses of a message; with any one more it stays far below what a gateway receives."""
 
 OUTBOX_MAX: Final = 5_000
 """Outcomes that a slow gateway may leave unread before its commands are no longer read."""
@@ -43,8 +46,14 @@ class _Outbox:
         self.filled.set()
 
     def take(self) -> list[lane_pb2.Outcome]:
-        taken = self.outcomes[:OUTCOMES_PER_MESSAGE_MAX]
-        del self.outcomes[:OUTCOMES_PER_MESSAGE_MAX]
+        size = count = 0
+        for outcome in self.outcomes[:OUTCOMES_PER_MESSAGE_MAX]:
+            size += len(outcome.response)
+            if count and size > MESSAGE_BYTES_MAX:
+                break
+            count += 1
+        taken = self.outcomes[:count]
+        del self.outcomes[:count]
         if not self.outcomes:
             self.filled.clear()
         self.drained.set()

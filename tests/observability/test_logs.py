@@ -53,6 +53,7 @@ def test_an_internal_error_is_found_by_the_id_that_the_caller_got(seen: Seen) ->
 
     [failure] = failures
     assert failure["method"] == "AUTHORIZE_PAYMENT"
+    assert (failure["tenant_id"], failure["request_id"]) == ("dev", "poison")
     assert "no_poison" in failure["exception"]
 
 

@@ -16,7 +16,7 @@ COUNTED = [
         "gateway",
         "tender_rpc_requests_total",
         {"method": "AuthorizePayment", "code": "INVALID_ARGUMENT"},
-        1,
+        2,
     ),
     (
         "gateway",
@@ -31,7 +31,7 @@ COUNTED = [
         1,
     ),
     ("gateway", "tender_rpc_requests_total", {"method": "GetPayment", "code": "OK"}, 1),
-    ("gateway", "tender_rpc_latency_seconds_count", {"method": "AuthorizePayment"}, 5),
+    ("gateway", "tender_rpc_latency_seconds_count", {"method": "AuthorizePayment"}, 6),
     (
         "processor",
         "tender_lane_commands_total",

@@ -1,0 +1,72 @@
+"""Servers told to stop in the middle of their work: no caller notices more than a retry."""
+
+import asyncio
+import signal
+import time
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from deploy.local.stack import Stack
+from tests.acceptance.conftest import measured
+from tests.acceptance.load import Recorder, new_load, open_shop
+
+CLIENTS = 32
+STOPS = 2
+BETWEEN_SECONDS = 1.5
+POLL_SECONDS = 0.01
+Status = health_pb2.HealthCheckResponse
+
+
+@pytest.mark.parametrize("name", ["gateway", "processor"])
+async def test_a_server_that_stops_in_order_costs_no_call_more_than_retries(
+    fragile: Stack, survivor: Recorder, name: str
+) -> None:
+    load = new_load(survivor, await open_shop(survivor))
+    seconds = []
+
+    async with load.running(CLIENTS):
+        for _ in range(STOPS):
+            await asyncio.sleep(BETWEEN_SECONDS)
+            child = fragile.child(name)
+            stopped_at = time.monotonic()
+            fragile.kill(name, signal.SIGTERM)
+            assert await asyncio.to_thread(child.process.wait, 20) == 0
+            seconds.append(await load.answered_after(time.monotonic()) - stopped_at)
+
+    measured(
+        f"{name} stopped in order {STOPS} times under {CLIENTS} clients: the next answer after"
+        f" {', '.join(f'{each:.2f}' for each in seconds)} s, {survivor.unknown} calls lost"
+    )
+    assert survivor.unknown == 0
+
+
+async def test_the_gateway_says_that_it_stops_before_it_refuses_and_answers_until_then(
+    fragile: Stack, survivor: Recorder
+) -> None:
+    load = new_load(survivor, await open_shop(survivor))
+    seen: list[str] = []
+
+    async with grpc.aio.insecure_channel(fragile.endpoints.gateway) as channel:
+        check = health_pb2_grpc.HealthStub(channel).Check
+        async with load.running(CLIENTS):
+            await asyncio.sleep(0.3)
+            child = fragile.child("gateway")
+            fragile.kill("gateway", signal.SIGTERM)
+            while child.exit_code() is None:
+                try:
+                    answer = await check(health_pb2.HealthCheckRequest(), timeout=1)
+                except grpc.aio.AioRpcError as error:
+                    seen.append(error.code().name)
+                    break
+                seen.append(Status.ServingStatus.Name(answer.status))
+                if seen[-1] == "NOT_SERVING":
+                    quiet = len(load.answered)
+                await asyncio.sleep(POLL_SECONDS)
+
+    order = [name for number, name in enumerate(seen) if number == 0 or seen[number - 1] != name]
+    assert order[-2:] == ["NOT_SERVING", "UNAVAILABLE"]
+    assert len(order) - 2 <= 1, order
+    assert len(load.answered) > quiet
+    assert survivor.unknown == 0
