@@ -7,9 +7,14 @@ import re
 from typing import Final
 
 from processor.domain import refusals
+from processor.domain.payments import Payment
+from processor.domain.reads import Page
 
 SIZE_DEFAULT: Final = 50
 SIZE_MAX: Final = 200
+
+TEXT_BYTES_MAX: Final = 2 << 20
+"""Metadata and descriptions on a page; gRPC clients take 4 MiB unless told otherwise."""
 
 FIRST: Final = "zzzz"
 """Sorts after every id under every collation: where the first page begins."""
@@ -24,6 +29,16 @@ def size(asked: int) -> int:
     if not 0 <= asked <= SIZE_MAX:
         raise refusals.FieldInvalid("page_size", f"Must be 0 to {SIZE_MAX}.")
     return asked or SIZE_DEFAULT
+
+
+def bounded(page: Page[Payment]) -> Page[Payment]:
+    """Return the page cut where callers' free text would make the message too large for them."""
+    size = 0
+    for place, payment in enumerate(page.rows):
+        size += len(payment.metadata.encode()) + len(payment.description.encode())
+        if place and size > TEXT_BYTES_MAX:
+            return Page(page.rows[:place], page.rows[place - 1].id)
+    return page
 
 
 def token(next_before: str, *filters: str) -> str:

@@ -128,6 +128,7 @@ class Reader(NamedTuple):
             page = await self.snapshot.list_payments(
                 self.who.tenant_id, merchant_id, payer_id, before, limit
             )
+            page = pages.bounded(page)
         return payment_pb2.ListPaymentsResponse(
             payments=[answers.payment_message(payment) for payment in page.rows],
             next_page_token=pages.token(page.next_before, *filters),

@@ -8,9 +8,12 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+import tender
 from deploy.local.stack import Stack
+from tender import payments
 from tests.acceptance.conftest import measured
 from tests.acceptance.load import Recorder, new_load, open_shop
+from tests.gateway.conftest import free_address
 
 CLIENTS = 32
 STOPS = 2
@@ -70,3 +73,29 @@ async def test_the_gateway_says_that_it_stops_before_it_refuses_and_answers_unti
     assert len(order) - 2 <= 1, order
     assert len(load.answered) > quiet
     assert survivor.unknown == 0
+
+
+async def test_a_call_that_a_stopping_server_cancels_is_repeated_with_its_request_id() -> None:
+    """As gRPC does to calls that arrive after its stop began."""
+    asked: list[bytes] = []
+
+    async def handle(data: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        asked.append(data)
+        if len(asked) == 1:
+            await context.abort(grpc.StatusCode.CANCELLED, "CANCELLED")
+        return b""
+
+    service, _, method = payments.VOID.path[1:].partition("/")
+    server, address = grpc.aio.server(), free_address()
+    handlers = {method: grpc.unary_unary_rpc_method_handler(handle)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+    server.add_insecure_port(address)
+    await server.start()
+    try:
+        async with tender.Client(address, "tdr_key") as client:
+            await client.void_payment(payment_id="pay_eu_0000000000000000000000")
+    finally:
+        await server.stop(None)
+
+    assert len(asked) == 2
+    assert asked[0] == asked[1]
