@@ -1,12 +1,10 @@
 """The gateway process: `python -m deploy.servers.gateway [--check]`."""
 
-import argparse
 import asyncio
-import json
-import sys
 import time
 from typing import Final
 
+from deploy.servers import command
 from gateway import endpoint, guard, identity, lane_client, methods, queries
 from kit import logs, metrics, serving, settings
 
@@ -75,23 +73,8 @@ async def serve(gateway: settings.GatewaySettings, stop: asyncio.Future[str] | N
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m deploy.servers.gateway", description=__doc__)
-    parser.add_argument(
-        "--check", action="store_true", help="print the effective settings and exit"
-    )
-    arguments = parser.parse_args()
-    try:
-        gateway = settings.GatewaySettings.load()
-    except settings.BadSettings as bad:
-        sys.exit(str(bad))
-    if arguments.check:
-        sys.stdout.write(json.dumps(gateway.effective(), indent=2) + "\n")
-        return
-    logs.configure(gateway.log_level, server="gateway")
-    try:
-        serving.run(serve(gateway))
-    except settings.BadSettings as bad:
-        sys.exit(str(bad))
+    """Run the gateway."""
+    command.run("gateway", __doc__, settings.GatewaySettings, serve)
 
 
 if __name__ == "__main__":

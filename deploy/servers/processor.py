@@ -1,12 +1,10 @@
 """The processor process: `python -m deploy.servers.processor [--check]`."""
 
-import argparse
 import asyncio
-import json
 import secrets
-import sys
 from typing import Final
 
+from deploy.servers import command
 from kit import internal_auth, logs, metrics, serving, settings
 from processor.lane import Lane, Limits
 from processor.queries import QueryServicer
@@ -77,23 +75,7 @@ async def serve(
 
 def main() -> None:
     """Run the processor."""
-    parser = argparse.ArgumentParser(prog="python -m deploy.servers.processor", description=__doc__)
-    parser.add_argument(
-        "--check", action="store_true", help="print the effective settings and exit"
-    )
-    arguments = parser.parse_args()
-    try:
-        processor = settings.ProcessorSettings.load()
-    except settings.BadSettings as bad:
-        sys.exit(str(bad))
-    if arguments.check:
-        sys.stdout.write(json.dumps(processor.effective(), indent=2) + "\n")
-        return
-    logs.configure(processor.log_level, server="processor")
-    try:
-        serving.run(serve(processor))
-    except settings.BadSettings as bad:
-        sys.exit(str(bad))
+    command.run("processor", __doc__, settings.ProcessorSettings, serve)
 
 
 if __name__ == "__main__":

@@ -85,9 +85,7 @@ async def open_shop(recorder: Recorder, customers: int = 20, funds: int = FUNDS)
     """A merchant with a fee, and customers with money."""
     name = tender.new_request_id()
     wallet = await recorder.surely(
-        accounts.create(
-            user_id=name, currency_code="EUR", kind=tender.Account.KIND_MERCHANT_WALLET
-        )
+        accounts.create(user_id=name, currency_code="EUR", kind=tender.Account.KIND_MERCHANT_WALLET)
     )
     terms = tender.SettlementTerms(
         currency_code="EUR",

@@ -44,9 +44,7 @@ async def test_of_fifty_captures_and_voids_at_once_one_decides(
     recorder: Recorder, captures_first: bool
 ) -> None:
     shop = await open_shop(recorder, customers=1)
-    held = await recorder.surely(
-        shop.pay(0, 1_000, capture_method=tender.CAPTURE_METHOD_MANUAL)
-    )
+    held = await recorder.surely(shop.pay(0, 1_000, capture_method=tender.CAPTURE_METHOD_MANUAL))
     kinds = [payments.capture, payments.void]
     if not captures_first:
         kinds.reverse()

@@ -1,0 +1,36 @@
+"""What both processes do alike: arguments, settings, logs, then serve."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from kit import logs, serving, settings
+
+_Settings = TypeVar("_Settings", bound=settings.Settings)
+
+
+def run(
+    name: str,
+    description: str | None,
+    settings_type: type[_Settings],
+    serve: Callable[[_Settings], Coroutine[Any, Any, None]],
+) -> None:
+    """Load the settings and serve with them, or with `--check` only print them."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m deploy.servers.{name}", description=description
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="print the effective settings and exit"
+    )
+    arguments = parser.parse_args()
+    try:
+        loaded = settings_type.load()
+        if arguments.check:
+            sys.stdout.write(json.dumps(loaded.effective(), indent=2) + "\n")
+            return
+        logs.configure(loaded.log_level, server=name)
+        serving.run(serve(loaded))
+    except settings.BadSettings as bad:
+        sys.exit(str(bad))
