@@ -122,6 +122,7 @@ class Lane:
         self._serial = 0
         self._count_max = self._limits.batch_commands_max
         self._closed_at = time.monotonic()
+        self._refusing = False
         self._stopping = False
         self._wake = asyncio.Event()
         self._opened_event = asyncio.Event()
@@ -142,7 +143,7 @@ class Lane:
 
     def submit(self, entry: Entry) -> None:
         """Take a command; its reply comes once it is committed or refused."""
-        if self._stopping or self._closed_too_long():
+        if self._refusing or self._closed_too_long():
             entry.reply(SHARD_UNAVAILABLE)
             return
         self._room.admit(entry)
@@ -176,7 +177,8 @@ class Lane:
         await self._lease.release(self._owner)
 
     async def stop(self, grace_seconds: float) -> None:
-        """Decide what waits, at most for this long, then let `run` give the lane up."""
+        """Refuse what comes, decide what waits, then let `run` give the lane up."""
+        self._refusing = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_seconds if self.is_open else 0):
                 await self._idle.wait()

@@ -35,6 +35,10 @@ def is_retried(failure: errors.Failure) -> bool:
     match failure.code:
         case grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.DEADLINE_EXCEEDED:
             return True
+        case grpc.StatusCode.CANCELLED:
+            # A server that stops answers so what came too late. A caller's own cancelling does not
+            # come here: nobody waits for that call any more.
+            return True
         case grpc.StatusCode.ABORTED:
             return failure.reason == "REQUEST_IN_PROGRESS"
         case grpc.StatusCode.RESOURCE_EXHAUSTED:

@@ -80,6 +80,15 @@ class Shop:
             **options,
         )
 
+    def reverse(self, original: Call[Any]) -> Call[Any]:
+        """Return a call that undoes a payment."""
+        request: Any = original.request
+        return payments.reverse(
+            original_request_id=request.request_id,
+            payer_account_id=request.payer_account_id,
+            merchant_id=self.merchant_id,
+        )
+
 
 async def open_shop(recorder: Recorder, customers: int = 20, funds: int = FUNDS) -> Shop:
     """A merchant with a fee, and customers with money."""
@@ -191,13 +200,7 @@ class Load:
     async def _reverses(self, dice: random.Random) -> None:
         call = self._payment(dice)
         await self._ask(call)
-        await self._ask(
-            payments.reverse(
-                original_request_id=call.request.request_id,
-                payer_account_id=call.request.payer_account_id,
-                merchant_id=self.shop.merchant_id,
-            )
-        )
+        await self._ask(self.shop.reverse(call))
 
     async def _gives_to_a_friend(self, dice: random.Random) -> None:
         giver, friend = dice.sample(self.shop.customers, 2)

@@ -14,7 +14,7 @@ import pytest
 
 import tender
 from deploy.local.stack import Stack
-from gateway import guard, identity, lane_client, methods, queries
+from gateway import endpoint, guard, identity, lane_client, methods, queries
 from kit import api_keys, serving
 from tender.calls import Call
 from tests.acceptance.conftest import api_key, gauge
@@ -40,9 +40,11 @@ async def settle(stack: Stack) -> None:
     """Wait until nothing is on its way in gateway and lane."""
     endpoints = stack.endpoints
     async with asyncio.timeout(SETTLE_SECONDS_MAX):
-        while gauge(endpoints.gateway_metrics, "tender_gateway_in_flight") or gauge(
-            endpoints.processor_metrics, "tender_lane_queue_depth"
-        ):
+        while True:
+            in_flight = gauge(endpoints.gateway_metrics, "tender_gateway_in_flight")
+            waiting = gauge(endpoints.processor_metrics, "tender_lane_queue_depth")
+            if not in_flight and not waiting:
+                return
             await asyncio.sleep(0.05)
 
 
@@ -198,7 +200,7 @@ async def gateway_inside(stack: Stack) -> AsyncIterator[guard.Guard]:
         reads = queries.QueryClient(channel, token)
         tasks = serving.Tasks()
         directory = identity.ProcessorKeyDirectory(reads, pepper, tasks=tasks)
-        backends = guard.Backends(directory, lane, reads, 5.0, 5.0)
+        backends = endpoint.Backends(directory, lane, reads, 5.0, 5.0)
         running = asyncio.create_task(lane.run())
         try:
             yield guard.Guard(

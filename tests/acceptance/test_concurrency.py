@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -10,8 +11,9 @@ import pytest
 import tender
 from deploy.local.stack import Stack
 from tender import payments
+from tender.calls import Call
 from tests.acceptance.conftest import api_key
-from tests.acceptance.load import Load, Recorder, new_load, open_shop
+from tests.acceptance.load import Recorder, new_load, open_shop
 
 AUTHORIZE = "/tender.v1.PaymentService/AuthorizePayment"
 
@@ -45,7 +47,7 @@ async def test_of_fifty_captures_and_voids_at_once_one_decides(
 ) -> None:
     shop = await open_shop(recorder, customers=1)
     held = await recorder.surely(shop.pay(0, 1_000, capture_method=tender.CAPTURE_METHOD_MANUAL))
-    kinds = [payments.capture, payments.void]
+    kinds: list[Callable[..., Call[Any]]] = [payments.capture, payments.void]
     if not captures_first:
         kinds.reverse()
 
@@ -108,7 +110,7 @@ async def test_one_request_id_for_a_hundred_different_amounts_pays_one_of_them(
 
 async def test_a_mixed_load_without_faults_needs_no_second_asking(recorder: Recorder) -> None:
     shop = await open_shop(recorder)
-    load: Load = new_load(recorder, shop)
+    load = new_load(recorder, shop)
 
     async with load.running(clients=32):
         await asyncio.sleep(2)

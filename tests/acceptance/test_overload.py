@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -53,7 +54,7 @@ async def test_what_the_queue_cannot_hold_is_refused_with_a_hint_and_nothing_is_
         shop = await open_shop(Recorder(patient, history), customers=20)
         once = Recorder(impatient, history).once
 
-        async def crowd() -> list[object]:
+        async def crowd() -> list[Any]:
             calls = (once(shop.pay(number)) for number in range(CALLERS))
             return await asyncio.gather(*calls, return_exceptions=True)
 

@@ -6,8 +6,6 @@ from typing import Any
 import pytest
 
 import tender
-from tender import payments
-from tender.calls import Call
 from tests.acceptance.load import FUNDS, Recorder, Shop, open_shop
 
 PAIRS = 100
@@ -19,14 +17,6 @@ AUTOMATIC, MANUAL = tender.CAPTURE_METHOD_AUTOMATIC, tender.CAPTURE_METHOD_MANUA
 @pytest.fixture
 async def shop(recorder: Recorder) -> Shop:
     return await open_shop(recorder, customers=10)
-
-
-def reverse(shop: Shop, original: Call[Any]) -> Call[Any]:
-    return payments.reverse(
-        original_request_id=original.request.request_id,
-        payer_account_id=original.request.payer_account_id,
-        merchant_id=shop.merchant_id,
-    )
 
 
 async def assert_nothing_moved(recorder: Recorder, shop: Shop) -> None:
@@ -44,7 +34,7 @@ async def test_a_reversal_before_its_original_lets_it_be_declined(
 ) -> None:
     original = shop.pay(0, AMOUNT, capture_method=capture_method)
 
-    reversed_ = await recorder.surely(reverse(shop, original))
+    reversed_ = await recorder.surely(shop.reverse(original))
     late = await recorder.surely(original)
     again = await recorder.surely(original)
 
@@ -67,10 +57,10 @@ async def test_a_reversal_after_its_original_undoes_it(
     original = shop.pay(0, AMOUNT, capture_method=capture_method)
     paid = await recorder.surely(original)
 
-    reversal = reverse(shop, original)
+    reversal = shop.reverse(original)
     reversed_ = await recorder.surely(reversal)
     again = await recorder.surely(reversal)
-    second = await recorder.surely(reverse(shop, original))
+    second = await recorder.surely(shop.reverse(original))
 
     assert (reversed_.result, reversed_.payment.id) == (result, paid.payment.id)
     assert again == reversed_
@@ -86,7 +76,7 @@ async def test_a_hundred_reversals_at_the_instant_of_their_originals_leave_no_mo
     originals = [shop.pay(n, AMOUNT, capture_method=capture_method) for n in range(PAIRS)]
 
     async def both(number: int) -> tuple[Any, Any]:
-        original, reversal = originals[number], reverse(shop, originals[number])
+        original, reversal = originals[number], shop.reverse(originals[number])
         if number % 2:
             paid, reversed_ = await asyncio.gather(
                 recorder.surely(original), recorder.surely(reversal)

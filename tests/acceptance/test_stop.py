@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import time
+from typing import Any
 
 import grpc
 import pytest
@@ -10,10 +11,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import tender
 from deploy.local.stack import Stack
+from storage.postgres.lane_store import PostgresLaneStore
 from tender import payments
 from tests.acceptance.conftest import measured
 from tests.acceptance.load import Recorder, new_load, open_shop
+from tests.conftest import Shard
 from tests.gateway.conftest import free_address
+from tests.lane.conftest import running
+from tests.lane.harness import Caller, authorize
 
 CLIENTS = 32
 STOPS = 2
@@ -50,6 +55,7 @@ async def test_the_gateway_says_that_it_stops_before_it_refuses_and_answers_unti
 ) -> None:
     load = new_load(survivor, await open_shop(survivor))
     seen: list[str] = []
+    quiet_at = 0
 
     async with grpc.aio.insecure_channel(fragile.endpoints.gateway) as channel:
         check = health_pb2_grpc.HealthStub(channel).Check
@@ -65,13 +71,13 @@ async def test_the_gateway_says_that_it_stops_before_it_refuses_and_answers_unti
                     break
                 seen.append(Status.ServingStatus.Name(answer.status))
                 if seen[-1] == "NOT_SERVING":
-                    quiet = len(load.answered)
+                    quiet_at = len(load.answered)
                 await asyncio.sleep(POLL_SECONDS)
 
     order = [name for number, name in enumerate(seen) if number == 0 or seen[number - 1] != name]
     assert order[-2:] == ["NOT_SERVING", "UNAVAILABLE"]
     assert len(order) - 2 <= 1, order
-    assert len(load.answered) > quiet
+    assert len(load.answered) > quiet_at
     assert survivor.unknown == 0
 
 
@@ -87,7 +93,7 @@ async def test_a_call_that_a_stopping_server_cancels_is_repeated_with_its_reques
 
     service, _, method = payments.VOID.path[1:].partition("/")
     server, address = grpc.aio.server(), free_address()
-    handlers = {method: grpc.unary_unary_rpc_method_handler(handle)}
+    handlers: Any = {method: grpc.unary_unary_rpc_method_handler(handle)}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
     server.add_insecure_port(address)
     await server.start()
@@ -99,3 +105,19 @@ async def test_a_call_that_a_stopping_server_cancels_is_repeated_with_its_reques
 
     assert len(asked) == 2
     assert asked[0] == asked[1]
+
+
+async def test_a_lane_told_to_stop_decides_what_waits_and_refuses_what_comes(shard: Shard) -> None:
+    async with running(PostgresLaneStore(shard.lane_url, "s1")) as lane:
+        caller = Caller(lane)
+        payer, merchant = await caller.account("alice", 1_000), await caller.merchant("cafe")
+        waiting = [caller.send(authorize(payer, merchant, 10)) for _ in range(20)]
+        stopping = asyncio.create_task(lane.stop(5))
+        await asyncio.sleep(0)
+
+        late = caller.send(authorize(payer, merchant, 10))
+
+        assert late.done()
+        assert late.result().reason == "SHARD_UNAVAILABLE"
+        assert [reply.reason for reply in await asyncio.gather(*waiting)] == [""] * 20
+        await stopping
