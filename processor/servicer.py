@@ -45,6 +45,10 @@ class _Outbox:
         self.outcomes.append(outcome)
         self.filled.set()
 
+    def close(self) -> None:
+        self.closed = True
+        self.filled.set()
+
     def take(self) -> list[lane_pb2.Outcome]:
         size = count = 0
         for outcome in self.outcomes[:OUTCOMES_PER_MESSAGE_MAX]:
@@ -54,7 +58,7 @@ class _Outbox:
             count += 1
         taken = self.outcomes[:count]
         del self.outcomes[:count]
-        if not self.outcomes:
+        if not self.outcomes and not self.closed:
             self.filled.clear()
         self.drained.set()
         return taken
@@ -70,6 +74,12 @@ class LaneServicer(lane_pb2_grpc.LaneServiceServicer):
 
     def __init__(self, lane: Lane) -> None:
         self._lane = lane
+        self._outboxes: set[_Outbox] = set()
+
+    def end_streams(self) -> None:
+        """Let every stream end once its outcomes are sent: gateways go on with the successor."""
+        for outbox in self._outboxes:
+            outbox.close()
 
     async def Execute(
         self,
@@ -78,6 +88,7 @@ class LaneServicer(lane_pb2_grpc.LaneServiceServicer):
     ) -> AsyncIterator[lane_pb2.ExecuteResponse]:
         """Answer every command once, in any order."""
         outbox = _Outbox()
+        self._outboxes.add(outbox)
         reader = asyncio.create_task(self._read(request_iterator, outbox))
         try:
             while True:
@@ -88,6 +99,7 @@ class LaneServicer(lane_pb2_grpc.LaneServiceServicer):
                 elif outbox.closed:
                     return
         finally:
+            self._outboxes.discard(outbox)
             reader.cancel()
 
     async def _read(
@@ -99,8 +111,7 @@ class LaneServicer(lane_pb2_grpc.LaneServiceServicer):
                     self._submit(command, outbox)
                 await outbox.room()
         finally:
-            outbox.closed = True
-            outbox.filled.set()
+            outbox.close()
 
     def _submit(self, command: lane_pb2.Command, outbox: _Outbox) -> None:
         correlation_id = command.correlation_id

@@ -27,6 +27,7 @@ class RetryPolicy:
             raise ValueError("attempts_max, attempt_timeout and delay_first are above zero")
 
 
+CHANNEL_CLOSED = "Channel closed!"  # What gRPC says of calls whose own channel was closed.
 NO_RETRIES = RetryPolicy(attempts_max=1, attempt_timeout=float("inf"))
 
 
@@ -37,8 +38,8 @@ def is_retried(failure: errors.Failure) -> bool:
             return True
         case grpc.StatusCode.CANCELLED:
             # A server that stops answers so what came too late. A caller's own cancelling does not
-            # come here: nobody waits for that call any more.
-            return True
+            # come here: nobody waits for that call any more, or it closed the channel.
+            return CHANNEL_CLOSED not in failure.message
         case grpc.StatusCode.ABORTED:
             return failure.reason == "REQUEST_IN_PROGRESS"
         case grpc.StatusCode.RESOURCE_EXHAUSTED:

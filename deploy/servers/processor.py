@@ -48,7 +48,8 @@ async def serve(
         [internal_auth.InternalGuard(processor.internal_token())],
         rpcs_max=_RPCS_MAX,
     )
-    lane_pb2_grpc.add_LaneServiceServicer_to_server(LaneServicer(lane), server)
+    streams = LaneServicer(lane)
+    lane_pb2_grpc.add_LaneServiceServicer_to_server(streams, server)
     query_pb2_grpc.add_QueryServiceServicer_to_server(QueryServicer(queries), server)
     health.add_to(server)
     port = serving.bind(server, processor.processor_listen)
@@ -67,6 +68,7 @@ async def serve(
         _log.info("processor_stopping", why=await (stop or serving.wait_for_stop_signal()))
         health.set_serving(False)
         await lane.stop(_DRAIN_SECONDS)
+        streams.end_streams()
         await server.stop(_DRAIN_SECONDS / 5)
     await queries.close()
     metrics_server.close()

@@ -25,9 +25,7 @@ LIVENESS_SETTINGS: Final = {
 }
 
 
-async def connect(dsn: str, name: str, *, plans: bool) -> "asyncpg.Connection[asyncpg.Record]":
-    """Return a connection of a lane; `plans` pins the plan settings."""
-    settings = {"application_name": name, **LIVENESS_SETTINGS}
-    if plans:
-        settings |= PLAN_SETTINGS
+async def connect(dsn: str, name: str) -> "asyncpg.Connection[asyncpg.Record]":
+    """Return a connection of a lane."""
+    settings = {"application_name": name, **LIVENESS_SETTINGS, **PLAN_SETTINGS}
     return await asyncpg.connect(dsn, timeout=CONNECT_SECONDS, server_settings=settings)

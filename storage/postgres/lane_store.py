@@ -150,7 +150,7 @@ class PostgresLaneStore:
         *,
         evict: bool,
     ) -> Opened:
-        lane = await connect(self._dsn, self._name, plans=True)
+        lane = await connect(self._dsn, self._name)
         opening.append(lane)
         lane.add_log_listener(self._note_warning)
         await self._end_recorded_session(lane, owner, evict=evict)
@@ -165,9 +165,9 @@ class PostgresLaneStore:
         head = await lane.fetchrow(_HEAD)
         clock = await lane.fetchval(_CLOCK)
         apply = await lane.prepare(_APPLY)
-        loads = await connect(self._dsn, f"{self._name}-loads", plans=True)
+        loads = await connect(self._dsn, f"{self._name}-loads")
         opening.append(loads)
-        chores = await connect(self._dsn, f"{self._name}-chores", plans=True)
+        chores = await connect(self._dsn, f"{self._name}-chores")
         self._session = _Session(lane, loads, chores, apply)
         return Opened(
             Ownership(self._shard, epoch, owner, incarnation),

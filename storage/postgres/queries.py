@@ -36,6 +36,8 @@ SETTINGS: Final = {
 
 _AWAY: Final = (
     OSError,
+    # What asyncpg raises for a statement that meets the server's last words on a connection.
+    asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,  # Shutdown, start-up, statement timeout.
     asyncpg.InsufficientResourcesError,
