@@ -21,12 +21,14 @@ from processor.entries import (
     Reply,
     internal_error,
 )
+from processor.housekeeping import Housekeeping
 from processor.ports import (
     Ambiguous,
     Conflict,
     Fenced,
     LaneStorage,
     Lease,
+    NoLease,
     Opened,
     Rejected,
     Unavailable,
@@ -51,10 +53,6 @@ UNAVAILABLE_AFTER_SECONDS: Final = 1.0
 """Callers wait this long for a lane that is being taken over; then they are told to repeat."""
 FAILED_BATCHES_MAX: Final = 3
 """Batches that may fail with a command in them before the command is failed."""
-HOUSEKEEPING_MAX: Final = 500
-"""Accounts and keys that one round of housekeeping looks at."""
-ANCHOR_SECONDS: Final = 60.0
-"""The journal's head goes to the log this often: kept outside Postgres, it shows a truncation."""
 IN_PROGRESS_MARGIN_SECONDS: Final = 0.05
 """Second calls are told this long before their deadline that the first is still running."""
 
@@ -68,20 +66,6 @@ class Limits(NamedTuple):
     cache_items_max: int = 400_000
     request_key_retention_seconds: int = 30 * 24 * 3600
     housekeeping_seconds: float = 1.0
-
-
-class NoLease:
-    """For a lane without Redis: the advisory lock alone decides, and death is noticed by TCP."""
-
-    async def claim(self, owner: str) -> bool:
-        """Nobody can say that another owner is dead."""
-        return False
-
-    def keep(self, owner: str) -> None:
-        """Nothing to hold."""
-
-    async def release(self, owner: str) -> None:
-        """Nothing to give up."""
 
 
 class LaneLost(Exception):
@@ -115,6 +99,13 @@ class Lane:
             commands_max=self._limits.queue_commands_max,
             bytes_max=self._limits.queue_bytes_max,
         )
+        self._housekeeping = Housekeeping(
+            storage,
+            self._own_command,
+            shard=shard,
+            round_seconds=self._limits.housekeeping_seconds,
+            retention_seconds=self._limits.request_key_retention_seconds,
+        )
         self._decider = Decider(self._cache, self._place)
         self._opened: Opened | None = None
         self._seq = 0
@@ -129,8 +120,6 @@ class Lane:
         self._idle = asyncio.Event()
         self._idle.set()
         self._load_wake = asyncio.Event()
-        self._housekept = 0.0
-        self._anchored = (0.0, 0)
 
     @property
     def is_open(self) -> bool:
@@ -386,32 +375,7 @@ class Lane:
             await asyncio.sleep(TICK_SECONDS)
             now = time.monotonic()
             self._room.give_up_followers(now + IN_PROGRESS_MARGIN_SECONDS)
-            if now - self._housekept >= self._limits.housekeeping_seconds:
-                self._housekept = now
-                await self._housekeep()
-                self._anchor(now)
-
-    async def _housekeep(self) -> None:
-        now = self._clock.now()
-        oldest = now - self._limits.request_key_retention_seconds * 1_000_000
-        due = await self._storage.due(now, oldest, HOUSEKEEPING_MAX)
-        skew = self._clock.compare(due.clock)
-        metrics.LANE_CLOCK_SKEW.set(skew / 1_000_000)
-        if not self._clock.trusted:
-            log.error("clock_skew", skew_seconds=skew / 1_000_000)
-            return
-        if due.accounts_with_expired_holds:
-            self._own_command(commands.ExpireHolds(tuple(due.accounts_with_expired_holds)))
-        if due.old_keys:
-            self._own_command(commands.DeleteRequestKeys(tuple(due.old_keys)))
-        if len(due.old_keys) == HOUSEKEEPING_MAX:
-            self._housekept = 0.0  # There is more: go on at the next tick.
-
-    def _anchor(self, now: float) -> None:
-        anchored_at, seq = self._anchored
-        if self._seq != seq and now - anchored_at >= ANCHOR_SECONDS:
-            self._anchored = (now, self._seq)
-            log.info("journal_anchor", shard=self._place[1], seq=self._seq, hash=self._head.hex())
+            await self._housekeeping.tick(self._clock, self._seq, self._head)
 
     def _own_command(self, command: commands.Command) -> None:
         self._room.admit(Entry(command, lambda _: None))

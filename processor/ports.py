@@ -119,6 +119,20 @@ class Lease(Protocol):
         """Give the lease up, so that a successor need not wait for it to run out."""
 
 
+class NoLease:
+    """For a lane without Redis: the advisory lock alone decides, and death is noticed by TCP."""
+
+    async def claim(self, owner: str) -> bool:
+        """Nobody can say that another owner is dead."""
+        return False
+
+    def keep(self, owner: str) -> None:
+        """Nothing to hold."""
+
+    async def release(self, owner: str) -> None:
+        """Nothing to give up."""
+
+
 class LaneStorage(Protocol):
     """One shard's truth, as its single writer sees it."""
 
