@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from processor.domain.accounts import LIMIT, Account
+from processor.domain.chain import GENESIS
 from processor.domain.merchants import Merchant
 from processor.domain.payments import Payment, Refund
 from processor.domain.transfers import Transfer
@@ -65,7 +66,7 @@ class MemoryLaneStore:
         return Opened(
             database.ownership,
             head.seq if head else 0,
-            head.hash if head else bytes(32),
+            head.hash if head else GENESIS,
             database.clock(),
             head.now if head else 0,
         )

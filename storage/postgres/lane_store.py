@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import asyncpg
 from asyncpg.prepared_stmt import PreparedStatement
 
+from processor.domain.chain import GENESIS
 from processor.domain.view import Item
 from processor.ports import (
     Ambiguous,
@@ -36,8 +37,6 @@ TENURE_SECONDS_MIN: Final = 5.0
 ever."""
 EVICT_MS_MAX: Final = 5_000
 CLOSE_SECONDS_MAX: Final = 1.0
-
-GENESIS: Final = bytes(32)
 
 _RECORDED = """
 SELECT l.owner, l.backend_pid, a.pid IS NOT NULL AS alive,
