@@ -7,7 +7,7 @@ answer goes from the lane to the caller without being parsed at all.
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -21,7 +21,10 @@ SERVER: Final = "gateway"
 MESSAGE_BYTES_MAX: Final = 64 * 1024
 _REPLAYED: Final = (("tender-replayed", "1"),)
 
-Context = grpc.aio.ServicerContext[bytes, bytes]
+if TYPE_CHECKING:
+    Context: TypeAlias = grpc.aio.ServicerContext[bytes, bytes]
+else:  # At run time it cannot be subscripted.
+    Context = grpc.aio.ServicerContext
 
 
 class Lane(Protocol):

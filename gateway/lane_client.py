@@ -8,7 +8,7 @@ request_id inside makes that safe.
 import asyncio
 import contextlib
 import random
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import grpc
 
@@ -40,8 +40,15 @@ _CONNECT_SECONDS_MAX: Final = 5.0
 _SWEEP_SECONDS: Final = 0.05  # A client with a shorter deadline is told by its own gRPC.
 
 _log = logs.logger()
-Stream = grpc.aio.StreamStreamCall[lane_pb2.ExecuteRequest, lane_pb2.ExecuteResponse]
-Execute = grpc.aio.StreamStreamMultiCallable[lane_pb2.ExecuteRequest, lane_pb2.ExecuteResponse]
+
+if TYPE_CHECKING:
+    Stream: TypeAlias = grpc.aio.StreamStreamCall[lane_pb2.ExecuteRequest, lane_pb2.ExecuteResponse]
+    Execute: TypeAlias = grpc.aio.StreamStreamMultiCallable[
+        lane_pb2.ExecuteRequest, lane_pb2.ExecuteResponse
+    ]
+else:  # At run time they cannot be subscripted.
+    Stream = grpc.aio.StreamStreamCall
+    Execute = grpc.aio.StreamStreamMultiCallable
 
 
 class StreamEnded(Exception):

@@ -39,6 +39,7 @@ ALLOWED: Final[dict[str, tuple[str, ...]]] = {
     "UpdateMerchant": (OPERATOR,),
 }
 
+BULK: Final = frozenset({"AuthorizePayments", "StreamPayments"})
 _FIRST_READ: Final = lane_pb2.METHOD_GET_PAYMENT
 _PUBLIC: Final[tuple[tuple[ModuleType, str], ...]] = (
     (payment_pb2, "PaymentService"),
@@ -77,6 +78,7 @@ def _methods(service: ServiceDescriptor) -> list[Method]:
             allowed=frozenset(ALLOWED[method.name]),
         )
         for method in service.methods
+        if method.name not in BULK
     ]
 
 

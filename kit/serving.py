@@ -31,11 +31,12 @@ _NAME_BY_CODE: Final = {code.value[0]: code.name for code in grpc.StatusCode}
 _COLLECT_AFTER: Final = (50_000, 20, 20)
 """Allocations, and collections of the younger generations, between two collections."""
 
-Context = grpc.aio.ServicerContext[Any, Any]
 if TYPE_CHECKING:
+    Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
     RpcHandler: TypeAlias = grpc.RpcMethodHandler[Any, Any]
-else:
-    RpcHandler = grpc.RpcMethodHandler  # At run time it cannot be subscripted.
+else:  # At run time they cannot be subscripted.
+    Context = grpc.aio.ServicerContext
+    RpcHandler = grpc.RpcMethodHandler
 _T = TypeVar("_T")
 
 

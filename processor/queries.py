@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import grpc
 from google.protobuf.message import Message
 
+from kit import serving
 from processor import answers, pages, translate
 from processor.domain import refusals
 from processor.domain.accounts import Account
@@ -269,7 +270,7 @@ class QueryServicer(query_pb2_grpc.QueryServiceServicer):
         self._clock = clock
 
     async def Read(
-        self, request: query_pb2.ReadRequest, context: grpc.aio.ServicerContext[Any, Any]
+        self, request: query_pb2.ReadRequest, context: serving.Context
     ) -> query_pb2.ReadResponse:
         """Carry out a public read."""
         message_type, read = METHODS[request.method]
@@ -285,7 +286,7 @@ class QueryServicer(query_pb2_grpc.QueryServiceServicer):
         return query_pb2.ReadResponse(response=found.SerializeToString())
 
     async def GetApiKey(
-        self, request: query_pb2.GetApiKeyRequest, context: grpc.aio.ServicerContext[Any, Any]
+        self, request: query_pb2.GetApiKeyRequest, context: serving.Context
     ) -> query_pb2.GetApiKeyResponse:
         """Return an API key's record."""
         try:

@@ -3,13 +3,12 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from typing import Any, Final
+from typing import Final
 
-import grpc
 import structlog
 from google.protobuf.message import DecodeError
 
-from kit import fingerprint
+from kit import fingerprint, serving
 from processor import translate
 from processor.entries import Entry, Reply, untranslatable
 from processor.lane import Lane
@@ -84,7 +83,7 @@ class LaneServicer(lane_pb2_grpc.LaneServiceServicer):
     async def Execute(
         self,
         request_iterator: AsyncIterator[lane_pb2.ExecuteRequest],
-        context: grpc.aio.ServicerContext[Any, Any],
+        context: serving.Context,
     ) -> AsyncIterator[lane_pb2.ExecuteResponse]:
         """Answer every command once, in any order."""
         outbox = _Outbox()

@@ -67,23 +67,25 @@ class Principal(_message.Message):
     tenant_id: str
     merchant_id: str
     operator: bool
-    def __init__(self, tenant_id: _Optional[str] = ..., merchant_id: _Optional[str] = ..., operator: _Optional[bool] = ...) -> None: ...
+    def __init__(self, tenant_id: _Optional[str] = ..., merchant_id: _Optional[str] = ..., operator: bool = ...) -> None: ...
 
 class Command(_message.Message):
-    __slots__ = ("correlation_id", "method", "request", "principal", "timeout_ms", "risk_verdict")
+    __slots__ = ("correlation_id", "method", "request", "principal", "timeout_ms", "risk_verdict", "bulk")
     CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
     METHOD_FIELD_NUMBER: _ClassVar[int]
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
     RISK_VERDICT_FIELD_NUMBER: _ClassVar[int]
+    BULK_FIELD_NUMBER: _ClassVar[int]
     correlation_id: int
     method: Method
     request: bytes
     principal: Principal
     timeout_ms: int
     risk_verdict: RiskVerdict
-    def __init__(self, correlation_id: _Optional[int] = ..., method: _Optional[_Union[Method, str]] = ..., request: _Optional[bytes] = ..., principal: _Optional[_Union[Principal, _Mapping]] = ..., timeout_ms: _Optional[int] = ..., risk_verdict: _Optional[_Union[RiskVerdict, str]] = ...) -> None: ...
+    bulk: bool
+    def __init__(self, correlation_id: _Optional[int] = ..., method: _Optional[_Union[Method, str]] = ..., request: _Optional[bytes] = ..., principal: _Optional[_Union[Principal, _Mapping]] = ..., timeout_ms: _Optional[int] = ..., risk_verdict: _Optional[_Union[RiskVerdict, str]] = ..., bulk: bool = ...) -> None: ...
 
 class FieldProblem(_message.Message):
     __slots__ = ("field", "description")
@@ -124,7 +126,7 @@ class Outcome(_message.Message):
     response: bytes
     refusal: Refusal
     replayed: bool
-    def __init__(self, correlation_id: _Optional[int] = ..., response: _Optional[bytes] = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ..., replayed: _Optional[bool] = ...) -> None: ...
+    def __init__(self, correlation_id: _Optional[int] = ..., response: _Optional[bytes] = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ..., replayed: bool = ...) -> None: ...
 
 class ExecuteRequest(_message.Message):
     __slots__ = ("commands",)

@@ -5,7 +5,7 @@ import warnings
 
 from tender.v1 import lane_pb2 as tender_dot_v1_dot_lane__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.75.0'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -18,14 +18,14 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in tender/v1/lane_pb2_grpc.py depends on'
+        + f' but the generated code in tender/v1/lane_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
     )
 
 
-class LaneServiceStub:
+class LaneServiceStub(object):
     """Carries commands to the lane of a shard.
     """
 
@@ -42,7 +42,7 @@ class LaneServiceStub:
                 _registered_method=True)
 
 
-class LaneServiceServicer:
+class LaneServiceServicer(object):
     """Carries commands to the lane of a shard.
     """
 
@@ -70,7 +70,7 @@ def add_LaneServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class LaneService:
+class LaneService(object):
     """Carries commands to the lane of a shard.
     """
 

@@ -5,7 +5,7 @@ import warnings
 
 from tender.v1 import merchant_pb2 as tender_dot_v1_dot_merchant__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.75.0'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -18,14 +18,14 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in tender/v1/merchant_pb2_grpc.py depends on'
+        + f' but the generated code in tender/v1/merchant_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
     )
 
 
-class MerchantServiceStub:
+class MerchantServiceStub(object):
     """Keeps merchants, their fees and settlement accounts.
     """
 
@@ -52,7 +52,7 @@ class MerchantServiceStub:
                 _registered_method=True)
 
 
-class MerchantServiceServicer:
+class MerchantServiceServicer(object):
     """Keeps merchants, their fees and settlement accounts.
     """
 
@@ -106,7 +106,7 @@ def add_MerchantServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class MerchantService:
+class MerchantService(object):
     """Keeps merchants, their fees and settlement accounts.
     """
 

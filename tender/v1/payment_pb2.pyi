@@ -1,6 +1,7 @@
 import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.rpc import status_pb2 as _status_pb2
 from tender.v1 import merchant_pb2 as _merchant_pb2
 from tender.v1 import money_pb2 as _money_pb2
 from google.protobuf.internal import containers as _containers
@@ -182,7 +183,7 @@ class CapturePaymentRequest(_message.Message):
     payment_id: str
     amount: _money_pb2.Money
     final: bool
-    def __init__(self, request_id: _Optional[str] = ..., payment_id: _Optional[str] = ..., amount: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., final: _Optional[bool] = ...) -> None: ...
+    def __init__(self, request_id: _Optional[str] = ..., payment_id: _Optional[str] = ..., amount: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., final: bool = ...) -> None: ...
 
 class CapturePaymentResponse(_message.Message):
     __slots__ = ("payment", "read_token")
@@ -307,3 +308,61 @@ class ListPaymentsResponse(_message.Message):
     next_page_token: str
     read_token: str
     def __init__(self, payments: _Optional[_Iterable[_Union[Payment, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., read_token: _Optional[str] = ...) -> None: ...
+
+class AuthorizePaymentsRequest(_message.Message):
+    __slots__ = ("requests",)
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    requests: _containers.RepeatedCompositeFieldContainer[AuthorizePaymentRequest]
+    def __init__(self, requests: _Optional[_Iterable[_Union[AuthorizePaymentRequest, _Mapping]]] = ...) -> None: ...
+
+class AuthorizePaymentsResponse(_message.Message):
+    __slots__ = ("outcomes",)
+    OUTCOMES_FIELD_NUMBER: _ClassVar[int]
+    outcomes: _containers.RepeatedCompositeFieldContainer[PaymentOutcome]
+    def __init__(self, outcomes: _Optional[_Iterable[_Union[PaymentOutcome, _Mapping]]] = ...) -> None: ...
+
+class PaymentOutcome(_message.Message):
+    __slots__ = ("request_id", "authorized", "captured", "voided", "refunded", "reversed", "error", "replayed")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    AUTHORIZED_FIELD_NUMBER: _ClassVar[int]
+    CAPTURED_FIELD_NUMBER: _ClassVar[int]
+    VOIDED_FIELD_NUMBER: _ClassVar[int]
+    REFUNDED_FIELD_NUMBER: _ClassVar[int]
+    REVERSED_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    REPLAYED_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    authorized: AuthorizePaymentResponse
+    captured: CapturePaymentResponse
+    voided: VoidPaymentResponse
+    refunded: RefundPaymentResponse
+    reversed: ReversePaymentResponse
+    error: _status_pb2.Status
+    replayed: bool
+    def __init__(self, request_id: _Optional[str] = ..., authorized: _Optional[_Union[AuthorizePaymentResponse, _Mapping]] = ..., captured: _Optional[_Union[CapturePaymentResponse, _Mapping]] = ..., voided: _Optional[_Union[VoidPaymentResponse, _Mapping]] = ..., refunded: _Optional[_Union[RefundPaymentResponse, _Mapping]] = ..., reversed: _Optional[_Union[ReversePaymentResponse, _Mapping]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., replayed: bool = ...) -> None: ...
+
+class PaymentCommand(_message.Message):
+    __slots__ = ("authorize", "capture", "void", "refund", "reverse")
+    AUTHORIZE_FIELD_NUMBER: _ClassVar[int]
+    CAPTURE_FIELD_NUMBER: _ClassVar[int]
+    VOID_FIELD_NUMBER: _ClassVar[int]
+    REFUND_FIELD_NUMBER: _ClassVar[int]
+    REVERSE_FIELD_NUMBER: _ClassVar[int]
+    authorize: AuthorizePaymentRequest
+    capture: CapturePaymentRequest
+    void: VoidPaymentRequest
+    refund: RefundPaymentRequest
+    reverse: ReversePaymentRequest
+    def __init__(self, authorize: _Optional[_Union[AuthorizePaymentRequest, _Mapping]] = ..., capture: _Optional[_Union[CapturePaymentRequest, _Mapping]] = ..., void: _Optional[_Union[VoidPaymentRequest, _Mapping]] = ..., refund: _Optional[_Union[RefundPaymentRequest, _Mapping]] = ..., reverse: _Optional[_Union[ReversePaymentRequest, _Mapping]] = ...) -> None: ...
+
+class StreamPaymentsRequest(_message.Message):
+    __slots__ = ("commands",)
+    COMMANDS_FIELD_NUMBER: _ClassVar[int]
+    commands: _containers.RepeatedCompositeFieldContainer[PaymentCommand]
+    def __init__(self, commands: _Optional[_Iterable[_Union[PaymentCommand, _Mapping]]] = ...) -> None: ...
+
+class StreamPaymentsResponse(_message.Message):
+    __slots__ = ("outcomes",)
+    OUTCOMES_FIELD_NUMBER: _ClassVar[int]
+    outcomes: _containers.RepeatedCompositeFieldContainer[PaymentOutcome]
+    def __init__(self, outcomes: _Optional[_Iterable[_Union[PaymentOutcome, _Mapping]]] = ...) -> None: ...

@@ -5,7 +5,7 @@ import warnings
 
 from tender.v1 import payment_pb2 as tender_dot_v1_dot_payment__pb2
 
-GRPC_GENERATED_VERSION = '1.85.1'
+GRPC_GENERATED_VERSION = '1.75.0'
 GRPC_VERSION = grpc.__version__
 _version_not_supported = False
 
@@ -18,14 +18,14 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in tender/v1/payment_pb2_grpc.py depends on'
+        + f' but the generated code in tender/v1/payment_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
     )
 
 
-class PaymentServiceStub:
+class PaymentServiceStub(object):
     """Authorizes, captures, voids and refunds payments. Every call that changes something carries a
     request_id: the same id with the same request gives the first answer again, declines too; with
     another request ALREADY_EXISTS REQUEST_ID_REUSED. Errors are google.rpc.Status with one ErrorInfo
@@ -74,9 +74,19 @@ class PaymentServiceStub:
                 request_serializer=tender_dot_v1_dot_payment__pb2.ListPaymentsRequest.SerializeToString,
                 response_deserializer=tender_dot_v1_dot_payment__pb2.ListPaymentsResponse.FromString,
                 _registered_method=True)
+        self.AuthorizePayments = channel.unary_unary(
+                '/tender.v1.PaymentService/AuthorizePayments',
+                request_serializer=tender_dot_v1_dot_payment__pb2.AuthorizePaymentsRequest.SerializeToString,
+                response_deserializer=tender_dot_v1_dot_payment__pb2.AuthorizePaymentsResponse.FromString,
+                _registered_method=True)
+        self.StreamPayments = channel.stream_stream(
+                '/tender.v1.PaymentService/StreamPayments',
+                request_serializer=tender_dot_v1_dot_payment__pb2.StreamPaymentsRequest.SerializeToString,
+                response_deserializer=tender_dot_v1_dot_payment__pb2.StreamPaymentsResponse.FromString,
+                _registered_method=True)
 
 
-class PaymentServiceServicer:
+class PaymentServiceServicer(object):
     """Authorizes, captures, voids and refunds payments. Every call that changes something carries a
     request_id: the same id with the same request gives the first answer again, declines too; with
     another request ALREADY_EXISTS REQUEST_ID_REUSED. Errors are google.rpc.Status with one ErrorInfo
@@ -151,6 +161,29 @@ class PaymentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AuthorizePayments(self, request, context):
+        """Authorizes up to 1,000 payments in one call of at most 1 MiB. Each is decided on its own, as if
+        by AuthorizePayment: there is one outcome for each, in the order of the requests, and some may
+        fail while others succeed. The call itself fails only when it cannot be read as a whole, and
+        then nothing was done. It counts as bulk: when a lane is full it is refused before single calls.
+        Errors of the call: INVALID_ARGUMENT (FIELD_INVALID), RESOURCE_EXHAUSTED (MESSAGE_TOO_LARGE).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamPayments(self, request_iterator, context):
+        """Carries out payment commands as they come. Commands on the same payment or payer are decided in
+        the order in which they were sent; outcomes come in any order and are matched by request_id.
+        While outcomes are left unread, commands are left unread too. When the stream breaks, open
+        another and send what is unanswered again with the same request_ids.
+        Errors of the stream: INVALID_ARGUMENT (FIELD_INVALID), RESOURCE_EXHAUSTED (MESSAGE_TOO_LARGE),
+        UNAVAILABLE (SHUTTING_DOWN).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PaymentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -189,6 +222,16 @@ def add_PaymentServiceServicer_to_server(servicer, server):
                     request_deserializer=tender_dot_v1_dot_payment__pb2.ListPaymentsRequest.FromString,
                     response_serializer=tender_dot_v1_dot_payment__pb2.ListPaymentsResponse.SerializeToString,
             ),
+            'AuthorizePayments': grpc.unary_unary_rpc_method_handler(
+                    servicer.AuthorizePayments,
+                    request_deserializer=tender_dot_v1_dot_payment__pb2.AuthorizePaymentsRequest.FromString,
+                    response_serializer=tender_dot_v1_dot_payment__pb2.AuthorizePaymentsResponse.SerializeToString,
+            ),
+            'StreamPayments': grpc.stream_stream_rpc_method_handler(
+                    servicer.StreamPayments,
+                    request_deserializer=tender_dot_v1_dot_payment__pb2.StreamPaymentsRequest.FromString,
+                    response_serializer=tender_dot_v1_dot_payment__pb2.StreamPaymentsResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'tender.v1.PaymentService', rpc_method_handlers)
@@ -197,7 +240,7 @@ def add_PaymentServiceServicer_to_server(servicer, server):
 
 
  # This class is part of an EXPERIMENTAL API.
-class PaymentService:
+class PaymentService(object):
     """Authorizes, captures, voids and refunds payments. Every call that changes something carries a
     request_id: the same id with the same request gives the first answer again, declines too; with
     another request ALREADY_EXISTS REQUEST_ID_REUSED. Errors are google.rpc.Status with one ErrorInfo
@@ -384,6 +427,60 @@ class PaymentService:
             '/tender.v1.PaymentService/ListPayments',
             tender_dot_v1_dot_payment__pb2.ListPaymentsRequest.SerializeToString,
             tender_dot_v1_dot_payment__pb2.ListPaymentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AuthorizePayments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tender.v1.PaymentService/AuthorizePayments',
+            tender_dot_v1_dot_payment__pb2.AuthorizePaymentsRequest.SerializeToString,
+            tender_dot_v1_dot_payment__pb2.AuthorizePaymentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamPayments(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/tender.v1.PaymentService/StreamPayments',
+            tender_dot_v1_dot_payment__pb2.StreamPaymentsRequest.SerializeToString,
+            tender_dot_v1_dot_payment__pb2.StreamPaymentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -11,6 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import tender
 from deploy.local.stack import Stack
+from kit import serving
 from storage.postgres.lane_store import PostgresLaneStore
 from tender import payments
 from tests.acceptance.conftest import measured
@@ -85,7 +86,7 @@ async def test_a_call_that_a_stopping_server_cancels_is_repeated_with_its_reques
     """As gRPC does to calls that arrive after its stop began."""
     asked: list[bytes] = []
 
-    async def handle(data: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+    async def handle(data: bytes, context: serving.Context) -> bytes:
         asked.append(data)
         if len(asked) == 1:
             await context.abort(grpc.StatusCode.CANCELLED, "CANCELLED")

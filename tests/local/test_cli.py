@@ -19,8 +19,9 @@ import tender
 from deploy.local import cli, demo_pages, demo_story
 from deploy.local.commands import merchants
 from deploy.local.demo_pages import Narrator
+from kit.serving import Context
 from tender.v1 import payment_pb2, payment_pb2_grpc
-from tests.sdk.conftest import Context, Fault, Script
+from tests.sdk.conftest import Fault, Script
 
 Code = grpc.StatusCode
 PAY = ["pay", "10.50 EUR", "--from", "acc_1", "--to", "mer_1"]

@@ -17,9 +17,8 @@ from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
 import tender
+from kit.serving import Context
 from tender.v1 import payment_pb2, payment_pb2_grpc
-
-Context = grpc.aio.ServicerContext[Any, Any]
 
 
 @dataclass
