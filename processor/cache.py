@@ -1,12 +1,22 @@
-"""What a lane remembers of committed state, bounded, for one epoch."""
+"""What a lane remembers of its shard, bounded, for one epoch: state as decided so far.
 
-from collections.abc import Iterable, Sequence
+A decision changes it at once, before its batch is committed, so that the next batch can be decided
+while one is being applied. When a batch fails, all that it and its successor touched is forgotten
+and loaded again: nothing uncommitted ever outlives its batch.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any, Final
 
 from processor.domain.accounts import Account
 from processor.domain.merchants import Merchant
-from processor.domain.payments import Payment
+from processor.domain.payments import HOLDING, Payment
 from processor.domain.view import Item, Key
-from processor.ports import Loaded, Value
+from processor.ports import Loaded
+
+_EVICTED_SHARE: Final = 10
+"""One in so many leaves when the bound is passed, so that it is not passed again at once."""
 
 
 class Holds:
@@ -17,10 +27,6 @@ class Holds:
     def __init__(self, entries: dict[str, int]) -> None:
         self.entries = entries
         self._earliest: int | None = min(entries.values(), default=None)
-
-    def copy(self) -> "Holds":
-        """Return an independent copy."""
-        return Holds(dict(self.entries))
 
     def put(self, payment_id: str, expires_at: int) -> None:
         """Add a hold."""
@@ -43,56 +49,56 @@ class Holds:
 
 
 class Cache:
-    """Committed values by item. What is known not to exist is remembered too, as None.
+    """The lane's view. What is known not to exist is remembered too, as None.
 
-    Evicts the items written or loaded longest ago, never one that a waiting command needs.
+    Evicts what was written or loaded longest ago, never what a waiting command needs or an
+    uncommitted batch touches.
     """
 
     def __init__(self, items_max: int) -> None:
         self._items_max = items_max
-        self._values: dict[Item, Value] = {}
+        self._accounts: dict[str, Account | None] = {}
+        self._payments: dict[str, Payment | None] = {}
+        self._merchants: dict[str, Merchant | None] = {}
+        self._references: dict[tuple[str, str], str | None] = {}
+        self._keys: dict[tuple[str, str], Key | None] = {}
         self._holds: dict[str, Holds] = {}
 
     def __len__(self) -> int:
-        return len(self._values)
+        return (
+            len(self._accounts)
+            + len(self._payments)
+            + len(self._merchants)
+            + len(self._references)
+            + len(self._keys)
+        )
+
+    # The view.
 
     def knows(self, item: Item) -> bool:
         """Say whether an item, existing or not, is in memory."""
-        return item in self._values
+        values, name = self._place(item)
+        return name in values
 
     def account(self, account_id: str) -> Account | None:
         """Return an account."""
-        value = self._values.get(Item("account", account_id))
-        assert value is None or isinstance(value, Account)
-        return value
+        return self._accounts.get(account_id)
 
     def payment(self, payment_id: str) -> Payment | None:
         """Return a payment."""
-        value = self._values.get(Item("payment", payment_id))
-        assert value is None or isinstance(value, Payment)
-        return value
+        return self._payments.get(payment_id)
 
     def merchant(self, merchant_id: str) -> Merchant | None:
         """Return a merchant."""
-        value = self._values.get(Item("merchant", merchant_id))
-        assert value is None or isinstance(value, Merchant)
-        return value
+        return self._merchants.get(merchant_id)
 
     def key(self, tenant_id: str, request_id: str) -> Key | None:
         """Return what is stored of a request."""
-        value = self._values.get(Item("key", request_id, tenant_id))
-        assert value is None or isinstance(value, Key)
-        return value
+        return self._keys.get((tenant_id, request_id))
 
     def reference(self, tenant_id: str, reference: str) -> str | None:
         """Return the id of the merchant with a reference."""
-        value = self._values.get(Item("reference", reference, tenant_id))
-        assert value is None or isinstance(value, str)
-        return value
-
-    def holds(self, account_id: str) -> Holds | None:
-        """Return the open holds of an account, None if it has none."""
-        return self._holds.get(account_id)
+        return self._references.get((tenant_id, reference))
 
     def holds_count(self, account_id: str) -> int:
         """Return the number of open holds of an account."""
@@ -104,49 +110,120 @@ class Cache:
         holds = self._holds.get(account_id)
         return holds.due(now) if holds else ()
 
+    # What decisions change: written last, evicted last.
+
+    def put_account(self, account: Account) -> Account | None:
+        """Remember an account; return what it was before."""
+        before = self._accounts.pop(account.id, None)
+        self._accounts[account.id] = account
+        return before
+
+    def put_payment(self, payment: Payment) -> Payment | None:
+        """Remember a payment and its hold; return what it was before."""
+        before = self._payments.pop(payment.id, None)
+        self._payments[payment.id] = payment
+        held_before = before is not None and before.state in HOLDING
+        if held_before != (payment.state in HOLDING):
+            self._change_hold(payment, held_before=held_before)
+        return before
+
+    def put_merchant(self, merchant: Merchant) -> Merchant | None:
+        """Remember a merchant; return what it was before."""
+        before = self._merchants.pop(merchant.id, None)
+        self._merchants[merchant.id] = merchant
+        self._references[merchant.tenant_id, merchant.reference] = merchant.id
+        return before
+
+    def put_key(self, key: Key) -> Key | None:
+        """Remember a request and its answer; return what was stored before, a tombstone or None."""
+        place = (key.tenant_id, key.request_id)
+        before = self._keys.pop(place, None)
+        self._keys[place] = key
+        return before
+
+    def drop_key(self, place: tuple[str, str]) -> None:
+        """Remember that a request is no longer stored."""
+        self._keys[place] = None
+
+    def _change_hold(self, payment: Payment, *, held_before: bool) -> None:
+        account_id = payment.payer_account_id
+        holds = self._holds.get(account_id)
+        if holds is None:
+            holds = self._holds[account_id] = Holds({})
+        if held_before:
+            holds.drop(payment.id)
+            if not holds.entries:
+                del self._holds[account_id]
+        else:
+            assert payment.hold_expires_at is not None
+            holds.put(payment.id, payment.hold_expires_at)
+
+    # What loads and failures change.
+
     def absorb(self, loaded: Loaded) -> None:
         """Remember what was loaded; a value already known is newer and stays."""
         for item, value in loaded.values.items():
-            if item not in self._values:
-                self._values[item] = value
+            values, name = self._place(item)
+            if name not in values:
+                values[name] = value
                 entries = loaded.holds.get(item.id) if item.kind == "account" else None
                 if entries:
                     self._holds[item.id] = Holds(entries)
 
-    def put(self, item: Item, value: Value) -> None:
-        """Remember a committed value."""
-        self._values.pop(item, None)
-        self._values[item] = value
-
-    def put_holds(self, account_id: str, holds: Holds) -> None:
-        """Remember an account's open holds."""
-        if holds.entries:
-            self._holds[account_id] = holds
-        else:
-            self._holds.pop(account_id, None)
-
     def forget(self, items: Iterable[Item]) -> None:
         """Forget some items, to load them again."""
         for item in items:
-            self._values.pop(item, None)
+            values, name = self._place(item)
+            values.pop(name, None)
             if item.kind == "account":
                 self._holds.pop(item.id, None)
 
     def forget_all(self) -> None:
         """Start empty: another owner may have written."""
-        self._values.clear()
+        for values in self._all():
+            values.clear()
         self._holds.clear()
 
-    def evict(self, needed: Iterable[Item]) -> None:
-        """Shrink to nine tenths of the bound once it is passed, sparing what is needed."""
-        if len(self._values) <= self._items_max:
+    def evict(self, spared: Callable[[], AbstractSet[Item]]) -> None:
+        """Shrink once the bound is passed, sparing what is still needed."""
+        count = len(self)
+        if count <= self._items_max:
             return
-        spared = frozenset(needed)
-        surplus = len(self._values) - self._items_max * 9 // 10
-        leaving: list[Item] = []
-        for item in self._values:
-            if item not in spared:
-                leaving.append(item)
+        needed: dict[int, set[Any]] = {}
+        for item in spared():
+            values, name = self._place(item)
+            needed.setdefault(id(values), set()).add(name)
+        # Merchants are few and in every payment's way; what is many makes the room.
+        floor = count // (2 * _EVICTED_SHARE)
+        for values in self._all():
+            if len(values) > floor:
+                self._evict_from(values, needed.get(id(values), set()))
+
+    def _evict_from(self, values: dict[Any, Any], needed: set[Any]) -> None:
+        surplus = len(values) // _EVICTED_SHARE + 1
+        leaving: list[Any] = []
+        for name in values:
+            if name not in needed:
+                leaving.append(name)
                 if len(leaving) == surplus:
                     break
-        self.forget(leaving)
+        for name in leaving:
+            del values[name]
+            if values is self._accounts:
+                self._holds.pop(name, None)
+
+    def _all(self) -> tuple[dict[Any, Any], ...]:
+        return (self._accounts, self._payments, self._merchants, self._references, self._keys)
+
+    def _place(self, item: Item) -> tuple[dict[Any, Any], Any]:
+        match item.kind:
+            case "account":
+                return self._accounts, item.id
+            case "payment":
+                return self._payments, item.id
+            case "merchant":
+                return self._merchants, item.id
+            case "key":
+                return self._keys, (item.tenant_id, item.id)
+            case "reference":
+                return self._references, (item.tenant_id, item.id)

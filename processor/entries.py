@@ -84,11 +84,14 @@ class Entry:
         "awaiting",
         "command",
         "deadline",
+        "decided",
         "fingerprint",
         "method",
         "method_name",
+        "order_key",
         "reply",
         "request",
+        "request_key",
         "size",
         "uncertain",
     )
@@ -115,15 +118,14 @@ class Entry:
         self.deadline = deadline  # Of the monotonic clock, in seconds.
         self.awaiting = 0  # Loads that are under way.
         self.attempts = 0  # Batches that failed with this command in them.
+        self.decided = False  # It is in a batch that is not committed yet.
         self.uncertain = False  # It was in a batch whose fate is unknown.
-
-    @property
-    def request_key(self) -> tuple[str, str] | None:
-        """Tenant and request_id, None for the lane's own commands."""
-        command = self.command
-        if isinstance(command, commands.ExpireHolds | commands.DeleteRequestKeys):
-            return None
-        return command.principal.tenant_id, command.request_id
+        # Tenant and request_id, and what orders the command; the lane's own have neither.
+        self.request_key: tuple[str, str] | None = None
+        self.order_key = ""
+        if not isinstance(command, commands.ExpireHolds | commands.DeleteRequestKeys):
+            self.request_key = (command.principal.tenant_id, command.request_id)
+            self.order_key = command.order_key
 
 
 def internal_error(entry: Entry, error: BaseException) -> Reply:

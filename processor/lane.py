@@ -14,6 +14,7 @@ from processor.cache import Cache
 from processor.clock import LaneClock
 from processor.domain import commands, ids, needs
 from processor.domain.context import Context
+from processor.domain.view import Item
 from processor.entries import (
     OUTCOME_UNKNOWN,
     SHARD_UNAVAILABLE,
@@ -22,10 +23,13 @@ from processor.entries import (
     internal_error,
 )
 from processor.housekeeping import Housekeeping
+from processor.openbatch import OpenBatch
 from processor.ports import (
     Ambiguous,
+    Batch,
     Conflict,
     Fenced,
+    KeyTaken,
     LaneStorage,
     Lease,
     NoLease,
@@ -34,16 +38,20 @@ from processor.ports import (
     Unavailable,
 )
 from processor.waiting import WaitingRoom
-from processor.work import Decider, Work
+from processor.work import Decider
 
 log = structlog.get_logger()
 
 BATCH_BYTES_MAX: Final = 1 << 20
-BATCH_SECONDS_TARGET: Final = 0.005
+BATCH_SECONDS_TARGET: Final = 0.008
 """A batch ends at about this much work (R1); the count that fits is learned."""
-BATCH_COUNT_MIN: Final = 50
+BATCH_COUNT_MIN: Final = 200
 LOAD_ITEMS_MAX: Final = 2_000
 """Items per load query: a few ms of index look-ups."""
+KEYS_TAKEOVER_SECONDS: Final = 10.0
+"""After a takeover callers repeat what they had no answer to: every key is looked up."""
+KEYS_TAKEN_SECONDS: Final = 1.0
+"""After a repeated request that was not in memory; so such a one fails a batch once a second."""
 HEARTBEAT_SECONDS: Final = 1.0
 """An idle lane checks that it still owns the shard this often."""
 TICK_SECONDS: Final = 0.05
@@ -106,7 +114,11 @@ class Lane:
             round_seconds=self._limits.housekeeping_seconds,
             retention_seconds=self._limits.request_key_retention_seconds,
         )
-        self._decider = Decider(self._cache, self._place)
+        self._decider = Decider(self._cache, self._room, self._place)
+        self._open: OpenBatch | None = None
+        self._flying: Batch | None = None
+        self._is_mending = False
+        self._loads_keys_until = 0.0
         self._opened: Opened | None = None
         self._seq = 0
         self._head = journal.GENESIS
@@ -116,6 +128,7 @@ class Lane:
         self._refusing = False
         self._stopping = False
         self._wake = asyncio.Event()
+        self._has_decided = asyncio.Event()
         self._opened_event = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -182,8 +195,13 @@ class Lane:
         self._clock = LaneClock(opened.clock, opened.last_written_at)
         self._serial = random.SystemRandom().randrange(ids.SERIAL_LIMIT // 2)
         self._cache.forget_all()
+        self._open = self._flying = None
+        self._is_mending = False
+        for entry in self._room:
+            entry.decided = False
         self._opened = opened
         self._opened_event.set()
+        self._load_keys_for(KEYS_TAKEOVER_SECONDS)
         self._room.restart()
         self._signal()
         metrics.LANE_EPOCH.set(ownership.epoch)
@@ -213,12 +231,13 @@ class Lane:
         for entry in self._room:
             self._finish(entry, OUTCOME_UNKNOWN if entry.uncertain else SHARD_UNAVAILABLE)
 
-    # The three beats.
+    # The three beats. While one batch is being applied, the next is being decided.
 
     async def _serve(self) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._batches())
+                group.create_task(self._decides())
+                group.create_task(self._applies())
                 group.create_task(self._loads())
                 group.create_task(self._ticks())
         except* LaneLost:
@@ -226,92 +245,128 @@ class Lane:
         except* (Fenced, Ambiguous, Conflict, Unavailable) as lost:
             log.warning("lane_lost", reasons=[repr(error) for error in lost.exceptions])
 
-    async def _batches(self) -> None:
-        opened = self._opened
-        assert opened is not None
+    async def _decides(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            self._decide_ready()
+
+    async def _applies(self) -> None:
+        opened = self._require_opened()
         while not self._stopping:
-            if not self._room.has_ready:
-                self._wake.clear()
+            if (batch := self._open) is None:
+                self._has_decided.clear()
                 try:
                     async with asyncio.timeout(HEARTBEAT_SECONDS):
-                        await self._wake.wait()
+                        await self._has_decided.wait()
                 except TimeoutError:
                     await self._storage.check(opened.ownership)
                 continue
-            entries = self._room.take(self._count_max, BATCH_BYTES_MAX)
-            started = time.perf_counter()
-            await self._commit(entries, opened)
-            self._learn_pace(len(entries), time.perf_counter() - started)
+            self._open = None
+            self._signal()
+            await self._commit(batch, opened)
         raise LaneLost
 
-    async def _commit(self, entries: list[Entry], opened: Opened) -> None:
-        """Decide and commit a batch, then reply; a batch whose data is refused is halved."""
-        work, now = self._decide(entries, opened)
-        for entry in reversed(work.again):
-            self._room.again(entry)
-        if work.again:
+    def _decide_ready(self) -> None:
+        """Decide what is ready into the open batch, until that is full."""
+        if self._is_mending or not self._room.has_ready:
+            return
+        batch = self._open = self._open or self._new_batch()
+        count_left = self._count_max - len(batch.replies)
+        if count_left <= 0 or batch.size >= BATCH_BYTES_MAX:
+            return
+        if not self._decide(self._room.take(count_left, BATCH_BYTES_MAX - batch.size), batch):
+            self._room.restart()
             self._signal()
-        if work.overlay.writes:
+        if len(batch.replies) >= self._count_max:
+            # Sealed while its predecessor is being applied, there is less to do in between.
+            batch.seal(self._flying.hash if self._flying else self._head)
+        self._has_decided.set()
+
+    def _decide(self, entries: list[Entry], batch: OpenBatch) -> bool:
+        started = time.perf_counter()
+        done = self._decider.decide(
+            entries, batch, expiring=self._clock.trusted, monotonic_now=time.monotonic()
+        )
+        self._serial = batch.context.mint.serial
+        metrics.LANE_DECIDE.observe(time.perf_counter() - started)
+        return done
+
+    def _new_batch(self) -> OpenBatch:
+        now = self._clock.now()
+        region, shard = self._place
+        context = Context(now, region, shard, ids.Mint(region, now, self._serial))
+        seq = (self._flying.seq if self._flying else self._seq) + 1
+        return OpenBatch(self._cache, context, self._require_opened(), seq)
+
+    async def _commit(self, batch: OpenBatch, opened: Opened) -> None:
+        """Apply a batch, then reply. One that fails leaves nothing behind, nor does the next."""
+        if batch.writes:
             try:
-                await self._apply(work, now, opened)
+                await self._apply(batch, opened)
+            except KeyTaken as error:
+                self._undo(batch)
+                self._count_failure(batch, error)
+                self._load_keys_for(KEYS_TAKEN_SECONDS)
+                self._room.restart()
+                self._signal()
+                return
             except Rejected as error:
-                await self._bisect([entry for entry, _ in work.replies], error, opened)
+                await self._mend(batch, error, opened)
                 return
             except Conflict as error:
-                self._count_conflict(work, error)
+                self._count_failure(batch, error)
                 raise
-        elif work.replies:
+        elif batch.replies:
             await self._storage.check(opened.ownership)
-        metrics.LANE_BATCH_SIZE.observe(len(entries))
-        metrics.LANE_HOLDS_EXPIRED.inc(work.holds_expired)
-        for entry, reply in work.replies:
+        metrics.LANE_BATCH_SIZE.observe(len(batch.replies))
+        metrics.LANE_HOLDS_EXPIRED.inc(batch.holds_expired)
+        for entry, reply in batch.replies:
             self._finish(entry, reply)
-        self._cache.evict(self._room.needed())
+        self._signal()  # Those that waited for one of these may go on.
+        self._cache.evict(self._spared)
         metrics.LANE_QUEUE_DEPTH.set(len(self._room))
 
-    def _decide(self, entries: list[Entry], opened: Opened) -> tuple[Work, int]:
+    async def _apply(self, batch: OpenBatch, opened: Opened) -> None:
+        self._flying = sealed = batch.seal(self._head)
         started = time.perf_counter()
-        now = self._clock.now()
-        mint = ids.Mint(self._place[0], now, self._serial)
-        ownership = opened.ownership
-        work = self._decider.decide(
-            entries,
-            Context(now, self._place[0], self._place[1], mint),
-            f"{ownership.shard}.{ownership.incarnation}.{self._seq + 1}",
-            expiring=self._clock.trusted,
-            monotonic_now=time.monotonic(),
-        )
-        self._serial = mint.serial
-        metrics.LANE_DECIDE.observe(time.perf_counter() - started)
-        return work, now
-
-    async def _apply(self, work: Work, now: int, opened: Opened) -> None:
-        started = time.perf_counter()
-        ownership = opened.ownership
-        batch = journal.seal(
-            work.overlay.batch(self._seq + 1, self._head, now),
-            work.overlay.events,
-            shard=ownership.shard,
-            epoch=ownership.epoch,
-            incarnation=ownership.incarnation,
-        )
-        before = [entry.uncertain for entry, _ in work.replies]
-        for entry, _ in work.replies:
+        before = [entry.uncertain for entry, _ in batch.replies]
+        for entry, _ in batch.replies:
             entry.uncertain = True  # Until storage says otherwise, also if this task is cancelled.
         try:
-            await self._storage.apply(ownership, batch)
+            await self._storage.apply(opened.ownership, sealed)
         except (Rejected, Conflict, Fenced):
-            for (entry, _), uncertain in zip(work.replies, before, strict=True):
+            for (entry, _), uncertain in zip(batch.replies, before, strict=True):
                 entry.uncertain = uncertain
             raise
-        work.overlay.commit()
-        self._seq, self._head = batch.seq, batch.hash
-        metrics.JOURNAL_SEQ.set(batch.seq)
-        metrics.LANE_REQUEST_KEYS_DELETED.inc(len(batch.deleted_keys))
-        metrics.LANE_APPLY.observe(time.perf_counter() - started)
+        finally:
+            self._flying = None
+        seconds = time.perf_counter() - started
+        self._seq, self._head = sealed.seq, sealed.hash
+        self._learn_pace(len(batch.replies), seconds)
+        metrics.JOURNAL_SEQ.set(sealed.seq)
+        metrics.LANE_REQUEST_KEYS_DELETED.inc(len(sealed.deleted_keys))
+        metrics.LANE_APPLY.observe(seconds)
+
+    def _undo(self, batch: OpenBatch) -> None:
+        """Forget a batch that was not committed, and the one decided on top of it."""
+        if self._open is not None:
+            self._open.undo()
+            self._open = None
+        batch.undo()
+
+    async def _mend(self, batch: OpenBatch, error: Rejected, opened: Opened) -> None:
+        """Find the command whose data is refused; nothing else is decided meanwhile."""
+        is_outermost, self._is_mending = not self._is_mending, True
+        self._undo(batch)
+        await self._bisect([entry for entry, _ in batch.replies], error, opened)
+        if is_outermost:
+            self._is_mending = False
+            self._room.restart()
+            self._signal()
 
     async def _bisect(self, entries: list[Entry], error: Rejected, opened: Opened) -> None:
-        """Find the command whose data is refused: reload, and decide each half anew (R7)."""
+        """Reload, and decide each half anew (R7)."""
         for tenant_id in {key[0] for entry in entries if (key := entry.request_key)}:
             metrics.LANE_BISECTIONS.labels(tenant_id).inc()
         if len(entries) == 1:
@@ -328,10 +383,12 @@ class Lane:
             loaded = await self._storage.load(list(items))
             self._cache.forget(items)
             self._cache.absorb(loaded)
-            await self._commit(half, opened)
+            batch = self._new_batch()
+            self._decide(half, batch)
+            await self._commit(batch, opened)
 
-    def _count_conflict(self, work: Work, error: Conflict) -> None:
-        for entry, _ in work.replies:
+    def _count_failure(self, batch: OpenBatch, error: Conflict) -> None:
+        for entry, _ in batch.replies:
             entry.attempts += 1
             if entry.attempts >= FAILED_BATCHES_MAX:
                 metrics.LANE_INTERNAL_ERRORS.inc()
@@ -344,6 +401,13 @@ class Lane:
         if entry.method_name:
             metrics.count_lane_command(entry.method_name, reply.outcome)
         entry.reply(reply)
+
+    def _spared(self) -> set[Item]:
+        """Return what the cache must not evict."""
+        spared = set(self._room.needed())
+        if self._open is not None:
+            spared |= self._open.touched()
+        return spared
 
     def _learn_pace(self, count: int, seconds: float) -> None:
         """Let a full batch shrink or grow towards the target; others say nothing."""
@@ -367,6 +431,9 @@ class Lane:
             started = time.perf_counter()
             loaded = await self._storage.load(items)
             metrics.LANE_LOAD.observe(time.perf_counter() - started)
+            if any(item.kind == "key" and value for item, value in loaded.values.items()):
+                # Where one old request is repeated, more may be.
+                self._load_keys_for(KEYS_TAKEN_SECONDS)
             self._room.loaded(items, loaded)
             self._signal()
 
@@ -375,7 +442,17 @@ class Lane:
             await asyncio.sleep(TICK_SECONDS)
             now = time.monotonic()
             self._room.give_up_followers(now + IN_PROGRESS_MARGIN_SECONDS)
+            self._room.loads_keys = now < self._loads_keys_until
             await self._housekeeping.tick(self._clock, self._seq, self._head)
+
+    def _load_keys_for(self, seconds: float) -> None:
+        """Look every request key up for a while, instead of taking it to be new."""
+        self._loads_keys_until = max(self._loads_keys_until, time.monotonic() + seconds)
+        self._room.loads_keys = True
+
+    def _require_opened(self) -> Opened:
+        assert self._opened is not None
+        return self._opened
 
     def _own_command(self, command: commands.Command) -> None:
         self._room.admit(Entry(command, lambda _: None))

@@ -26,6 +26,10 @@ class Conflict(StorageError):
     """The rows are not as the lane believed (journal, version or request key); nothing was done."""
 
 
+class KeyTaken(Conflict):
+    """A request key that was taken to be new is stored already; nothing was done."""
+
+
 class Ambiguous(StorageError):
     """The connection failed or timed out: it is unknown whether the batch was committed (R5)."""
 
@@ -147,7 +151,7 @@ class LaneStorage(Protocol):
         """Return committed state. May run while a batch is being applied. Raises Unavailable."""
 
     async def apply(self, ownership: Ownership, batch: Batch) -> None:
-        """Commit a batch. Raises Fenced, Conflict, Rejected or Ambiguous."""
+        """Commit a batch. Raises Fenced, KeyTaken, Conflict, Rejected or Ambiguous."""
 
     async def check(self, ownership: Ownership) -> None:
         """Return if the lane is still owned (R6). Raises Fenced or Ambiguous."""

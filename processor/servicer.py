@@ -1,8 +1,9 @@
 """LaneService: carries commands from a gateway's stream into the lane, and outcomes back."""
 
 import asyncio
+import functools
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 import structlog
@@ -10,6 +11,7 @@ from google.protobuf.message import DecodeError
 
 from kit import fingerprint, serving
 from processor import translate
+from processor.domain.commands import Principal
 from processor.entries import Entry, Reply, untranslatable
 from processor.lane import Lane
 from tender.v1 import lane_pb2, lane_pb2_grpc
@@ -32,38 +34,39 @@ _NAMES: Final = {number: name.removeprefix("METHOD_") for name, number in lane_p
 
 
 class _Outbox:
-    """Outcomes on their way to one gateway."""
+    """Answers on their way to one gateway."""
 
     def __init__(self) -> None:
-        self.outcomes: list[lane_pb2.Outcome] = []
+        self.answers: list[tuple[int, Reply]] = []
         self.filled = asyncio.Event()
         self.drained = asyncio.Event()
         self.closed = False
 
-    def put(self, outcome: lane_pb2.Outcome) -> None:
-        self.outcomes.append(outcome)
-        self.filled.set()
+    def put(self, correlation_id: int, reply: Reply) -> None:
+        if not self.answers:
+            self.filled.set()
+        self.answers.append((correlation_id, reply))
 
     def close(self) -> None:
         self.closed = True
         self.filled.set()
 
-    def take(self) -> list[lane_pb2.Outcome]:
+    def take(self) -> list[tuple[int, Reply]]:
         size = count = 0
-        for outcome in self.outcomes[:OUTCOMES_PER_MESSAGE_MAX]:
-            size += len(outcome.response)
+        for _, reply in self.answers[:OUTCOMES_PER_MESSAGE_MAX]:
+            size += len(reply.response)
             if count and size > MESSAGE_BYTES_MAX:
                 break
             count += 1
-        taken = self.outcomes[:count]
-        del self.outcomes[:count]
-        if not self.outcomes and not self.closed:
+        taken = self.answers[:count]
+        del self.answers[:count]
+        if not self.answers and not self.closed:
             self.filled.clear()
         self.drained.set()
         return taken
 
     async def room(self) -> None:
-        while len(self.outcomes) >= OUTBOX_MAX:
+        while len(self.answers) >= OUTBOX_MAX:
             self.drained.clear()
             await self.drained.wait()
 
@@ -92,9 +95,9 @@ class LaneServicer(lane_pb2_grpc.LaneServiceServicer):
         try:
             while True:
                 await outbox.filled.wait()
-                outcomes = outbox.take()
-                if outcomes:
-                    yield lane_pb2.ExecuteResponse(outcomes=outcomes)
+                answers = outbox.take()
+                if answers:
+                    yield _response(answers)
                 elif outbox.closed:
                     return
         finally:
@@ -106,48 +109,63 @@ class LaneServicer(lane_pb2_grpc.LaneServiceServicer):
     ) -> None:
         try:
             async for request in requests:
-                for command in request.commands:
-                    self._submit(command, outbox)
+                self._submit_all(request, outbox)
                 await outbox.room()
         finally:
             outbox.close()
 
-    def _submit(self, command: lane_pb2.Command, outbox: _Outbox) -> None:
-        correlation_id = command.correlation_id
+    def _submit_all(self, request: lane_pb2.ExecuteRequest, outbox: _Outbox) -> None:
+        now = time.monotonic()
+        principal: Principal | None = None
+        for command in request.commands:
+            if command.HasField("principal"):
+                principal = translate.principal(command.principal)
+            reply = functools.partial(outbox.put, command.correlation_id)
+            self._submit(command, principal, reply, now)
 
-        def reply(answer: Reply) -> None:
-            outbox.put(_outcome(correlation_id, answer))
-
+    def _submit(
+        self,
+        command: lane_pb2.Command,
+        principal: Principal | None,
+        reply: Callable[[Reply], None],
+        now: float,
+    ) -> None:
+        method = command.method
         try:
-            request, translated = translate.translate(command)
+            if principal is None:
+                raise ValueError("a command without a principal")
+            public, translated = translate.translate(command, principal)
             entry = Entry(
                 translated,
                 reply,
-                method=command.method,
-                method_name=_NAMES[command.method],
-                request=request,
-                fingerprint=fingerprint.fingerprint(command.method, request),
+                method=method,
+                method_name=_NAMES[method],
+                request=public,
+                fingerprint=fingerprint.fingerprint(method, public),
                 size=len(command.request),
-                deadline=time.monotonic() + (command.timeout_ms or TIMEOUT_MS_DEFAULT) / 1_000,
+                deadline=now + (command.timeout_ms or TIMEOUT_MS_DEFAULT) / 1_000,
             )
         except (DecodeError, ValueError, KeyError) as error:
             # The gateway validates what it sends, so this is a mistake of ours.
-            reply(untranslatable(_NAMES.get(command.method, "UNKNOWN"), error))
+            reply(untranslatable(_NAMES.get(method, "UNKNOWN"), error))
             return
         self._lane.submit(entry)
 
 
-def _outcome(correlation_id: int, reply: Reply) -> lane_pb2.Outcome:
-    if not reply.reason:
-        return lane_pb2.Outcome(
-            correlation_id=correlation_id, response=reply.response, replayed=reply.replayed
-        )
-    return lane_pb2.Outcome(
-        correlation_id=correlation_id,
-        refusal=lane_pb2.Refusal(
-            reason=reply.reason,
-            message=reply.message,
-            metadata=reply.metadata,
-            retry_delay_ms=reply.retry_delay_ms,
-        ),
-    )
+def _response(answers: list[tuple[int, Reply]]) -> lane_pb2.ExecuteResponse:
+    response = lane_pb2.ExecuteResponse()
+    add = response.outcomes.add
+    for correlation_id, reply in answers:
+        if not reply.reason:
+            add(correlation_id=correlation_id, response=reply.response, replayed=reply.replayed)
+        else:
+            add(
+                correlation_id=correlation_id,
+                refusal=lane_pb2.Refusal(
+                    reason=reply.reason,
+                    message=reply.message,
+                    metadata=reply.metadata,
+                    retry_delay_ms=reply.retry_delay_ms,
+                ),
+            )
+    return response

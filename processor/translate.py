@@ -192,9 +192,10 @@ _METHODS: Final[dict[int, tuple[type[Message], _Translate]]] = {
 }
 
 
-def translate(envelope: lane_pb2.Command) -> tuple[Message, commands.CallerCommand]:
+def translate(
+    envelope: lane_pb2.Command, who: commands.Principal
+) -> tuple[Message, commands.CallerCommand]:
     """Return the public request and the command it asks for. Raises ValueError, DecodeError."""
-    who = principal(envelope.principal)
     if envelope.method == lane_pb2.METHOD_AUTHORIZE_PAYMENT:
         authorize = payment_pb2.AuthorizePaymentRequest.FromString(envelope.request)
         denied = envelope.risk_verdict == lane_pb2.RISK_VERDICT_DENY

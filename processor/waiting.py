@@ -15,6 +15,9 @@ class WaitingRoom:
 
     A second call with a request_id that is being worked on waits here for the first, so one
     request never stands twice in a batch.
+
+    With `loads_keys` a command waits until its request key was looked up. Without it a key that is
+    not in memory is taken to be new, which the database checks when it is stored.
     """
 
     def __init__(
@@ -31,10 +34,12 @@ class WaitingRoom:
         self._now = now
         self._commands_max = commands_max
         self._bytes_max = bytes_max
+        self.loads_keys = True
         self._bytes = 0
         self._entries: dict[Entry, None] = {}
         self._leaders: dict[tuple[str, str], Entry] = {}
         self._followers: dict[tuple[str, str], list[Entry]] = {}
+        # By order key, and only while a command of that key waits for a load.
         self._chains: dict[str, deque[Entry]] = {}
         self._ready: deque[Entry] = deque()
         self._wanted: dict[Item, None] = {}
@@ -48,7 +53,7 @@ class WaitingRoom:
 
     @property
     def has_ready(self) -> bool:
-        """Whether a batch could start."""
+        """Whether a command can be decided."""
         return bool(self._ready)
 
     @property
@@ -92,13 +97,6 @@ class WaitingRoom:
                 if entry.awaiting == 0 and entry in self._entries:
                     self._advance(entry)
 
-    def again(self, entry: Entry) -> None:
-        """Take a command back that needs more than it did when it became ready, before others."""
-        key = self._order_key(entry)
-        if key:
-            self._chains.setdefault(key, deque()).appendleft(entry)
-        self._advance(entry)
-
     def leave(self, entry: Entry) -> None:
         """Forget a command that has its reply, and let those go on that waited for it."""
         del self._entries[entry]
@@ -106,12 +104,13 @@ class WaitingRoom:
         key = entry.request_key
         if key is not None and self._leaders.get(key) is entry:
             del self._leaders[key]
-            for follower in self._followers.pop(key, ()):
-                if follower in self._entries:
-                    self._line_up(follower)
+            if self._followers:
+                for follower in self._followers.pop(key, ()):
+                    if follower in self._entries:
+                        self._line_up(follower)
 
     def restart(self) -> None:
-        """Begin anew with every command, in the order of arrival: the cache is empty again."""
+        """Begin anew, in the order of arrival, with every command that is in no batch."""
         self._leaders.clear()
         self._followers.clear()
         self._chains.clear()
@@ -120,8 +119,11 @@ class WaitingRoom:
         self._waiters.clear()
         for entry in self._entries:
             entry.awaiting = 0
+            if entry.decided and entry.request_key is not None:
+                self._leaders[entry.request_key] = entry
         for entry in list(self._entries):
-            self._line_up(entry)
+            if not entry.decided:
+                self._line_up(entry)
 
     def give_up_followers(self, now: float) -> None:
         """Tell second calls whose deadline is near that the first is still running."""
@@ -139,46 +141,61 @@ class WaitingRoom:
         for entry in self._entries:
             yield from needs.needed(entry.command, self._cache, self._place)
 
+    def is_ready(self, entry: Entry, now: int) -> bool:
+        """Say whether all that a command needs is in memory and no hold it meets is due.
+
+        False says nothing: ask `missing`.
+        """
+        command = entry.command
+        return isinstance(command, commands.Authorize) and needs.is_ready(
+            command, self._cache, self._place, now, own_key=self.loads_keys
+        )
+
+    def missing(self, entry: Entry, now: int) -> list[Item]:
+        """Return what a command needs and the cache does not know yet."""
+        return needs.missing(entry.command, self._cache, self._place, now, own_key=self.loads_keys)
+
     def _line_up(self, entry: Entry) -> None:
         key = entry.request_key
-        if key is not None and self._cache.key(*key) is None:
+        if key is not None:
             if key in self._leaders:
                 self._followers.setdefault(key, []).append(entry)
                 return
-            self._leaders[key] = entry
-        order_key = self._order_key(entry)
-        if order_key:
-            self._chains.setdefault(order_key, deque()).append(entry)
+            if self._cache.key(*key) is None:
+                self._leaders[key] = entry
+        if self._chains:
+            chain = self._chains.get(entry.order_key)
+            if chain is not None:
+                chain.append(entry)
+                return
         self._advance(entry)
 
     def _advance(self, entry: Entry) -> None:
-        missing = needs.missing(entry.command, self._cache, self._place, self._now())
-        if missing:
-            for item in missing:
-                if item not in self._waiters:
-                    self._waiters[item] = []
-                    self._wanted[item] = None
-                self._waiters[item].append(entry)
-            entry.awaiting += len(missing)
-            return
-        order_key = self._order_key(entry)
-        if not order_key:
-            self._ready.append(entry)
-            return
-        chain = self._chains[order_key]
-        while chain and chain[0] is entry:
-            self._ready.append(chain.popleft())
-            if chain and chain[0].awaiting == 0:
-                entry = chain[0]
-                missing = needs.missing(entry.command, self._cache, self._place, self._now())
-                if missing:
-                    self._advance(entry)
-                    return
-        if not chain:
-            del self._chains[order_key]
+        """Let a command that nothing is before go on, and those behind it as far as they can."""
+        now = self._now()
+        while self._goes_on(entry, now):
+            chain = self._chains.get(entry.order_key) if self._chains else None
+            if chain is None:
+                return
+            if chain[0] is entry:
+                chain.popleft()
+            if not chain:
+                del self._chains[entry.order_key]
+                return
+            entry = chain[0]
 
-    def _order_key(self, entry: Entry) -> str:
-        command = entry.command
-        if isinstance(command, commands.ExpireHolds | commands.DeleteRequestKeys):
-            return ""
-        return needs.order_key(command)
+    def _goes_on(self, entry: Entry, now: int) -> bool:
+        if self.is_ready(entry, now) or not (missing := self.missing(entry, now)):
+            self._ready.append(entry)
+            return True
+        if entry.order_key:
+            chain = self._chains.setdefault(entry.order_key, deque())
+            if not chain or chain[0] is not entry:
+                chain.appendleft(entry)
+        for item in missing:
+            if item not in self._waiters:
+                self._waiters[item] = []
+                self._wanted[item] = None
+            self._waiters[item].append(entry)
+        entry.awaiting += len(missing)
+        return False

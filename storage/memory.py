@@ -17,6 +17,7 @@ from processor.ports import (
     Conflict,
     Due,
     Fenced,
+    KeyTaken,
     Loaded,
     Opened,
     Ownership,
@@ -162,7 +163,9 @@ class MemoryLaneStore:
         keys = self._database.keys
         for key, fulfils in batch.keys:
             known = keys.get((key.tenant_id, key.request_id))
-            if fulfils != (known is not None) or (known and known[0].method != TOMBSTONE):
+            if known is not None and not fulfils:
+                raise KeyTaken(key.request_id)
+            if fulfils and (known is None or known[0].method != TOMBSTONE):
                 raise Conflict("a request key is missing or taken")
         if any(place not in keys for place in batch.deleted_keys):
             raise Conflict("a request key is missing or taken")

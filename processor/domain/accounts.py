@@ -1,9 +1,9 @@
 """What an account is and what may be done to it."""
 
-from enum import StrEnum
 from typing import Final, NamedTuple
 
 from processor.domain import refusals
+from processor.domain.names import Name
 
 LIMIT: Final = 1 << 62
 """No balance passes this, so that sums of two balances still fit 64 bits (R4)."""
@@ -12,7 +12,7 @@ OPEN_HOLDS_MAX: Final = 10_000
 """Open holds per account; the lane keeps them in memory with the account."""
 
 
-class Kind(StrEnum):
+class Kind(Name):
     """What an account is for."""
 
     CONSUMER_WALLET = "CONSUMER_WALLET"
@@ -32,7 +32,7 @@ WITHOUT_FLOOR: Final = frozenset({Kind.WORLD, Kind.CLEARING})
 """Kinds whose balance may be anything within the limit."""
 
 
-class State(StrEnum):
+class State(Name):
     """Whether money may move."""
 
     OPEN = "OPEN"

@@ -1,6 +1,11 @@
-"""What can be asked of a lane."""
+"""What can be asked of a lane.
+
+Each caller's command has an `order_key`: commands with the same key are decided as they arrived.
+"""
 
 from typing import NamedTuple
+
+from processor.domain.place import ALIASES
 
 
 class Principal(NamedTuple):
@@ -26,6 +31,10 @@ class Authorize(NamedTuple):
     metadata: str
     risk_denied: bool
 
+    @property
+    def order_key(self) -> str:
+        return self.payer_account_id
+
 
 class Capture(NamedTuple):
     """Take held money; amount None means all of it."""
@@ -37,6 +46,10 @@ class Capture(NamedTuple):
     currency: str
     final: bool
 
+    @property
+    def order_key(self) -> str:
+        return self.payment_id
+
 
 class Void(NamedTuple):
     """Release the whole hold."""
@@ -44,6 +57,10 @@ class Void(NamedTuple):
     principal: Principal
     request_id: str
     payment_id: str
+
+    @property
+    def order_key(self) -> str:
+        return self.payment_id
 
 
 class RefundPayment(NamedTuple):
@@ -56,6 +73,10 @@ class RefundPayment(NamedTuple):
     currency: str
     description: str
 
+    @property
+    def order_key(self) -> str:
+        return self.payment_id
+
 
 class Reverse(NamedTuple):
     """Undo an authorization by its request_id."""
@@ -65,6 +86,10 @@ class Reverse(NamedTuple):
     original_request_id: str
     payer_account_id: str
     merchant_id: str
+
+    @property
+    def order_key(self) -> str:
+        return self.payer_account_id
 
 
 class OpenAccount(NamedTuple):
@@ -77,6 +102,10 @@ class OpenAccount(NamedTuple):
     currency: str
     floor: int
 
+    @property
+    def order_key(self) -> str:
+        return self.request_id
+
 
 class ChangeAccountState(NamedTuple):
     """Freeze, unfreeze or close an account: `state` is what it shall become."""
@@ -85,6 +114,10 @@ class ChangeAccountState(NamedTuple):
     request_id: str
     account_id: str
     state: str
+
+    @property
+    def order_key(self) -> str:
+        return self.account_id
 
 
 class CreateTransfer(NamedTuple):
@@ -97,6 +130,11 @@ class CreateTransfer(NamedTuple):
     amount: int
     currency: str
     description: str
+
+    @property
+    def order_key(self) -> str:
+        # The tenant's own accounts are everybody's: nobody waits for another's cold account.
+        return self.destination if self.source in ALIASES else self.source
 
 
 class SettlementTerms(NamedTuple):
@@ -118,6 +156,10 @@ class CreateMerchant(NamedTuple):
     display_name: str
     settlement_terms: tuple[SettlementTerms, ...]
 
+    @property
+    def order_key(self) -> str:
+        return self.request_id
+
 
 class UpdateMerchant(NamedTuple):
     """Change what is not None."""
@@ -128,6 +170,10 @@ class UpdateMerchant(NamedTuple):
     display_name: str | None
     state: str | None
     settlement_terms: tuple[SettlementTerms, ...] | None
+
+    @property
+    def order_key(self) -> str:
+        return self.merchant_id
 
 
 class ExpireHolds(NamedTuple):

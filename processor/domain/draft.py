@@ -6,7 +6,7 @@ from processor.domain import accounts, ids, refusals, transfers
 from processor.domain.accounts import Account
 from processor.domain.context import Context
 from processor.domain.merchants import Merchant
-from processor.domain.payments import FIRST, HOLDING, NEXT, Payment, Refund, State
+from processor.domain.payments import FIRST, HOLDING, NEXT, Payment, Refund
 from processor.domain.transfers import Transfer
 from processor.domain.view import View
 
@@ -182,7 +182,7 @@ class Draft:
             before = self._payments.get(payment.id) or self.view.payment(payment.id)
             assert before is not None
             assert payment.version == before.version + 1
-            assert State(payment.state) in NEXT[State(before.state)], (before.state, payment.state)
+            assert payment.state in NEXT[before.state], (before.state, payment.state)
         assert (payment.capturable > 0) == (payment.state in HOLDING)
         assert payment.captured + payment.capturable <= payment.amount
         assert payment.refundable >= 0

@@ -1,13 +1,14 @@
 """What a merchant pays for a payment."""
 
-from enum import StrEnum
 from typing import Final, NamedTuple
+
+from processor.domain.names import Name
 
 BASIS: Final = 10_000
 """Basis points in a whole."""
 
 
-class RefundPolicy(StrEnum):
+class RefundPolicy(Name):
     """What becomes of the fee on a refund."""
 
     KEEP = "KEEP"

@@ -6,6 +6,7 @@ lane therefore sort in the order in which they were decided, and any gateway fin
 id without a lookup.
 """
 
+import functools
 import hashlib
 from typing import Final
 
@@ -69,6 +70,7 @@ def first_at(prefix: str, region: str, time_us: int) -> str:
     return f"{prefix}_{region}_{encode(time_us // 1000)}"
 
 
+@functools.lru_cache(maxsize=10_000)
 def system_account(region: str, shard: str, tenant_id: str, kind: str, currency: str) -> str:
     """Return the id of a tenant's own account on a shard, such as its world or fees account."""
     return f"{OWN}_{region}_{shard}_{tenant_id}_{kind.lower()}_{currency}"
@@ -77,12 +79,12 @@ def system_account(region: str, shard: str, tenant_id: str, kind: str, currency:
 class Mint:
     """Makes the ids of one lane; every id is greater than those before it."""
 
-    __slots__ = ("_region", "_serial", "_stamp")
+    __slots__ = ("_head", "_serial", "_start")
 
     def __init__(self, region: str, time_us: int, serial: int) -> None:
-        self._region = region
-        self._stamp = encode(time_us // 1000)
+        self._start = f"_{region}_{encode(time_us // 1000)}"
         self._serial = serial
+        self._head = self._start + encode(serial)[:-2]
 
     @property
     def serial(self) -> int:
@@ -91,5 +93,8 @@ class Mint:
 
     def next(self, prefix: str, bucket: str) -> str:
         """Return a new id in a bucket (its two characters)."""
-        self._serial += 1
-        return f"{prefix}_{self._region}_{self._stamp}{encode(self._serial)}{bucket}"
+        self._serial = serial = self._serial + 1
+        low = serial & 1023
+        if not low:
+            self._head = self._start + encode(serial)[:-2]
+        return f"{prefix}{self._head}{_PAIRS[low]}{bucket}"

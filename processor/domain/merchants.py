@@ -1,12 +1,12 @@
 """What a merchant is."""
 
-from enum import StrEnum
 from typing import NamedTuple
 
 from processor.domain.fees import FeeSchedule
+from processor.domain.names import Name
 
 
-class State(StrEnum):
+class State(Name):
     """Whether a merchant may take new payments."""
 
     ACTIVE = "ACTIVE"

@@ -4,21 +4,47 @@ from collections.abc import Iterator
 
 from processor.domain import accounts, commands
 from processor.domain.payments import Payment
-from processor.domain.place import ALIASES
 from processor.domain.place import Place as Place
 from processor.domain.view import AUTHORIZE, Item, View
 
 
-def missing(command: commands.Command, view: View, place: Place, now: int) -> list[Item]:
+def is_ready(
+    command: commands.Authorize, view: View, place: Place, now: int, *, own_key: bool
+) -> bool:
+    """Say quickly that an authorization misses nothing and that no hold it meets is due.
+
+    False says nothing: `missing` tells. This is for the many whose accounts are in memory.
+    """
+    tenant_id = command.principal.tenant_id
+    payer_id = command.payer_account_id
+    merchant = view.merchant(command.merchant_id)
+    if merchant is None or view.account(payer_id) is None or view.due_holds(payer_id, now):
+        return False
+    terms = merchant.terms(command.currency)
+    return (
+        terms is not None
+        and view.account(terms.account_id) is not None
+        and not view.due_holds(terms.account_id, now)
+        and view.account(place.own_account(tenant_id, accounts.Kind.FEES, command.currency))
+        is not None
+        and (not own_key or view.knows(Item("key", command.request_id, tenant_id)))
+    )
+
+
+def missing(
+    command: commands.Command, view: View, place: Place, now: int, *, own_key: bool = True
+) -> list[Item]:
     """Return what the command needs and the view does not know yet.
 
     What is behind the first loads (the accounts of a payment, say) shows only once they are there,
-    so a caller asks again after each load until nothing is missing.
+    so a caller asks again after each load until nothing is missing. Without `own_key` the
+    command's request key is taken to be new: whoever commits it must have it checked.
     """
     found: list[Item] = []
     for item in needed(command, view, place):
         if not view.knows(item):
-            found.append(item)
+            if own_key or not _is_own_key(command, item):
+                found.append(item)
         elif item.kind == "account":
             for payment_id in view.due_holds(item.id, now):
                 due = Item("payment", payment_id)
@@ -27,22 +53,21 @@ def missing(command: commands.Command, view: View, place: Place, now: int) -> li
     return found
 
 
-def order_key(command: commands.CallerCommand) -> str:
-    """Return what orders a command: commands with the same key are decided as they arrived."""
-    match command:
-        case commands.Capture() | commands.Void() | commands.RefundPayment():
-            return command.payment_id
-        case commands.Authorize() | commands.Reverse():
-            return command.payer_account_id
-        case commands.ChangeAccountState():
-            return command.account_id
-        case commands.CreateTransfer():
-            # The tenant's own accounts are everybody's: nobody waits for another's cold account.
-            return command.destination if command.source in ALIASES else command.source
-        case commands.UpdateMerchant():
-            return command.merchant_id
-        case commands.OpenAccount() | commands.CreateMerchant():
-            return command.request_id
+def due_accounts(command: commands.Command, view: View, place: Place, now: int) -> list[str]:
+    """Return the accounts that the command looks at and whose holds must be expired first."""
+    return [
+        item.id
+        for item in needed(command, view, place)
+        if item.kind == "account" and view.due_holds(item.id, now)
+    ]
+
+
+def _is_own_key(command: commands.Command, item: Item) -> bool:
+    return (
+        item.kind == "key"
+        and not isinstance(command, commands.ExpireHolds | commands.DeleteRequestKeys)
+        and item.id == command.request_id
+    )
 
 
 def needed(command: commands.Command, view: View, place: Place) -> Iterator[Item]:

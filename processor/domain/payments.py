@@ -1,12 +1,12 @@
 """What a payment is and which states may follow which."""
 
-from enum import StrEnum
 from typing import Final, NamedTuple
 
 from processor.domain.fees import FeeSchedule
+from processor.domain.names import Name
 
 
-class State(StrEnum):
+class State(Name):
     """Where a payment is in its life."""
 
     PROCESSING = "PROCESSING"
@@ -20,7 +20,7 @@ class State(StrEnum):
     IN_DOUBT = "IN_DOUBT"
 
 
-NEXT: Final[dict[State, frozenset[State]]] = {
+NEXT: Final[dict[str, frozenset[State]]] = {
     State.PROCESSING: frozenset(
         {State.AUTHORIZED, State.CAPTURED, State.DECLINED, State.FAILED, State.IN_DOUBT}
     ),
@@ -52,7 +52,7 @@ UNDECIDED: Final = frozenset({State.PROCESSING, State.IN_DOUBT})
 """States in which it is open whether money is held or moved."""
 
 
-class CaptureMethod(StrEnum):
+class CaptureMethod(Name):
     """How an authorized amount becomes captured."""
 
     AUTOMATIC = "AUTOMATIC"
@@ -60,7 +60,7 @@ class CaptureMethod(StrEnum):
     MANUAL_MULTIPLE = "MANUAL_MULTIPLE"
 
 
-class DeclineReason(StrEnum):
+class DeclineReason(Name):
     """Why a payment or a transfer was declined; empty when it was not."""
 
     NONE = ""
@@ -69,7 +69,7 @@ class DeclineReason(StrEnum):
     REVERSED = "REVERSED"
 
 
-class Reversal(StrEnum):
+class Reversal(Name):
     """What a reversal found and did."""
 
     VOIDED = "VOIDED"
@@ -123,7 +123,7 @@ class Payment(NamedTuple):
         return self.captured - self.refunded - self.refund_pending
 
 
-class RefundState(StrEnum):
+class RefundState(Name):
     """Where a refund is in its life."""
 
     PENDING = "PENDING"

@@ -1,10 +1,11 @@
 """A movement of money between two accounts."""
 
-from enum import StrEnum
 from typing import NamedTuple
 
+from processor.domain.names import Name
 
-class Reason(StrEnum):
+
+class Reason(Name):
     """Why money moved."""
 
     CAPTURE = "CAPTURE"
@@ -16,7 +17,7 @@ class Reason(StrEnum):
     PERSON_TO_PERSON = "PERSON_TO_PERSON"
 
 
-class State(StrEnum):
+class State(Name):
     """Whether a transfer that was asked for moved money; only posted ones are rows."""
 
     POSTED = "POSTED"

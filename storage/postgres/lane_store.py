@@ -17,6 +17,7 @@ from processor.ports import (
     Conflict,
     Due,
     Fenced,
+    KeyTaken,
     Loaded,
     Opened,
     Ownership,
@@ -321,6 +322,8 @@ def _translated(error: asyncpg.PostgresError) -> Exception:
     state = error.sqlstate or ""
     if state == "TN001":
         return Fenced(str(error))
+    if state == "23505" and getattr(error, "constraint_name", None) == "requests_pkey":
+        return KeyTaken(str(error))
     if state in ("TN002", "TN003", "TN004", "23505"):
         return Conflict(str(error))
     if state[:2] in ("22", "23"):

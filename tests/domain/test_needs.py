@@ -71,7 +71,7 @@ def test_commands_on_one_payment_keep_their_order() -> None:
         commands.RefundPayment(SERVICE, "3", payment.id, None, "EUR", ""),
     ]
 
-    assert {needs.order_key(command) for command in asked} == {payment.id}
+    assert {command.order_key for command in asked} == {payment.id}
 
 
 def test_a_reversal_keeps_its_order_with_its_original() -> None:
@@ -81,7 +81,7 @@ def test_a_reversal_keeps_its_order_with_its_original() -> None:
     )
     reversal = commands.Reverse(SERVICE, "2", "1", shop.payer_id, shop.merchant_id)
 
-    assert needs.order_key(original) == needs.order_key(reversal)
+    assert original.order_key == reversal.order_key
 
 
 @pytest.mark.parametrize("alias", ["world", "fees"])
@@ -91,4 +91,4 @@ def test_transfers_from_an_alias_do_not_wait_for_each_other(alias: str) -> None:
         for account_id in ("acc_eu_one", "acc_eu_other")
     )
 
-    assert needs.order_key(one) != needs.order_key(other)
+    assert one.order_key != other.order_key

@@ -66,7 +66,7 @@ class Caller:
             principal=principal,
             risk_verdict=lane_pb2.RISK_VERDICT_DENY if denied else lane_pb2.RISK_VERDICT_ALLOW,
         )
-        parsed, command = translate.translate(envelope)
+        parsed, command = translate.translate(envelope, translate.principal(principal))
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
 
         def reply(answer: Reply) -> None:

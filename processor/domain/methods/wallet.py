@@ -40,26 +40,28 @@ class Wallet:
         now = draft.context.now
         hold_seconds = command.hold_seconds or HOLD_SECONDS_DEFAULT
         assert not holds or HOLD_SECONDS_MIN <= hold_seconds <= HOLD_SECONDS_MAX
+        schedule = terms.fee_schedule
+        captured = command.amount if automatic and not declined else 0
         payment = Payment(
             id=draft.context.mint.next(ids.PAYMENT, ids.bucket_of_id(payer.id)),
             tenant_id=payer.tenant_id,
             merchant_id=command.merchant_id,
             payer_account_id=payer.id,
             settlement_account_id=settlement.id,
-            state=State.DECLINED if declined else State.AUTHORIZED,
+            state=State.DECLINED if declined else State.AUTHORIZED if holds else State.CAPTURED,
             capture_method=command.capture_method,
             decline_reason=reason,
             currency=command.currency,
             amount=command.amount,
-            captured=0,
-            capturable=0 if declined else command.amount,
+            captured=captured,
+            capturable=command.amount if holds else 0,
             refunded=0,
             refund_pending=0,
-            fee=0,
+            fee=schedule.fee(captured),
             fee_refunded=0,
-            fee_basis_points=terms.fee_schedule.basis_points,
-            fee_fixed=terms.fee_schedule.fixed,
-            fee_refund_policy=terms.fee_schedule.refund_policy,
+            fee_basis_points=schedule.basis_points,
+            fee_fixed=schedule.fixed,
+            fee_refund_policy=schedule.refund_policy,
             hold_expires_at=now + hold_seconds * MICROSECONDS if holds else None,
             description=command.description,
             metadata=command.metadata,
@@ -70,7 +72,8 @@ class Wallet:
         if declined:
             return draft.put_payment(payment, "payment_declined")
         if automatic:
-            return self._take(draft, payment, command.amount, final=True)
+            self._post(draft, payment, payer, settlement, command.amount, payment.fee)
+            return draft.put_payment(payment, "payment_captured")
         draft.hold(payer.id, command.amount)
         return draft.put_payment(payment, "payment_authorized")
 
@@ -179,23 +182,14 @@ class Wallet:
         captured = payment.captured + amount
         capturable = 0 if final else payment.capturable - amount
         fee = payment.fee_schedule.fee(captured)
-        draft.move(
+        self._post(
+            draft,
+            payment,
             draft.account(payment.payer_account_id),
             draft.account(payment.settlement_account_id),
             amount,
-            Reason.CAPTURE,
-            payment_id=payment.id,
+            fee - payment.fee,
         )
-        if fee > payment.fee:
-            fees = draft.own_account(payment.tenant_id, accounts.Kind.FEES, payment.currency)
-            require_open(fees)
-            draft.move(
-                draft.account(payment.settlement_account_id),
-                fees,
-                fee - payment.fee,
-                Reason.FEE,
-                payment_id=payment.id,
-            )
         done = capturable == 0
         return draft.put_payment(
             payment._replace(
@@ -207,3 +201,20 @@ class Wallet:
             ),
             "payment_captured" if done else "payment_partially_captured",
         )
+
+    def _post(
+        self,
+        draft: Draft,
+        payment: Payment,
+        payer: Account,
+        settlement: Account,
+        amount: int,
+        fee: int,
+    ) -> None:
+        """Move what is captured to the merchant, and its fee on to the fees account."""
+        draft.move(payer, settlement, amount, Reason.CAPTURE, payment_id=payment.id)
+        if fee > 0:
+            fees = draft.own_account(payment.tenant_id, accounts.Kind.FEES, payment.currency)
+            require_open(fees)
+            settlement = draft.account(settlement.id)
+            draft.move(settlement, fees, fee, Reason.FEE, payment_id=payment.id)

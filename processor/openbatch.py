@@ -1,0 +1,149 @@
+"""A batch while commands are still being decided into it, until it is sealed or undone."""
+
+from processor import journal
+from processor.cache import Cache
+from processor.domain.context import Context
+from processor.domain.draft import Changes, Event
+from processor.domain.payments import Refund
+from processor.domain.transfers import Transfer
+from processor.domain.view import TOMBSTONE, Item, Key
+from processor.entries import Entry, Reply
+from processor.ports import Batch, Changed, Opened, StoredKey
+
+
+class OpenBatch:
+    """Collects what decisions change. The cache shows it at once; `undo` makes it forget it."""
+
+    def __init__(self, cache: Cache, context: Context, opened: Opened, seq: int) -> None:
+        ownership = opened.ownership
+        self.context = context
+        self.seq = seq
+        self.read_token = f"{ownership.shard}.{ownership.incarnation}.{seq}"
+        self.replies: list[tuple[Entry, Reply]] = []
+        self.size = 0
+        self.holds_expired = 0
+        self._ownership = ownership
+        self._cache = cache
+        # By id: the version that a row must have had, 0 for a new one.
+        self._accounts: dict[str, int] = {}
+        self._payments: dict[str, int] = {}
+        self._merchants: dict[str, int] = {}
+        self._keys: dict[tuple[str, str], StoredKey] = {}
+        self._transfers: list[Transfer] = []
+        self._refunds: list[Refund] = []
+        self._deleted_keys: list[tuple[str, str]] = []
+        self._events: list[Event] = []
+        self._sealed: Batch | None = None
+
+    @property
+    def writes(self) -> bool:
+        """Whether there is anything to commit."""
+        return bool(
+            self._accounts
+            or self._payments
+            or self._merchants
+            or self._keys
+            or self._transfers
+            or self._deleted_keys
+        )
+
+    def answer(self, entry: Entry, reply: Reply) -> None:
+        """Keep a reply until the batch is committed."""
+        entry.decided = True
+        self.size += entry.size
+        self.replies.append((entry, reply))
+
+    def absorb(self, changes: Changes) -> None:
+        """Let a decision have happened."""
+        cache = self._cache
+        for account in changes.accounts:
+            before = cache.put_account(account)
+            if account.id not in self._accounts:
+                self._accounts[account.id] = before.version if before else 0
+        for payment in changes.payments:
+            earlier = cache.put_payment(payment)
+            if payment.id not in self._payments:
+                self._payments[payment.id] = earlier.version if earlier else 0
+        for merchant in changes.merchants:
+            former = cache.put_merchant(merchant)
+            if merchant.id not in self._merchants:
+                self._merchants[merchant.id] = former.version if former else 0
+        self._transfers += changes.transfers
+        self._refunds += changes.refunds
+        self._events += changes.events
+        for tenant_id, request_id, original in changes.tombstones:
+            self.store(Key(tenant_id, request_id, TOMBSTONE, b"", b"", original))
+        for place in changes.deleted_keys:
+            cache.drop_key(place)
+        self._deleted_keys += changes.deleted_keys
+
+    def store(self, key: Key) -> None:
+        """Remember a request and its answer; a tombstone of the same request is fulfilled."""
+        place = (key.tenant_id, key.request_id)
+        before = self._cache.put_key(key)
+        earlier = self._keys.get(place)
+        assert before is None or before.method == TOMBSTONE
+        # A tombstone of this very batch was never committed: there is nothing yet to replace.
+        self._keys[place] = StoredKey(
+            key, fulfils=earlier.fulfils if earlier else before is not None
+        )
+
+    def seal(self, previous_hash: bytes) -> Batch:
+        """Return what to commit; nothing more can be decided into the batch."""
+        if self._sealed is None:
+            self._sealed = journal.seal(
+                self._batch(previous_hash),
+                self._events,
+                shard=self._ownership.shard,
+                epoch=self._ownership.epoch,
+                incarnation=self._ownership.incarnation,
+            )
+        assert self._sealed.previous_hash == previous_hash
+        return self._sealed
+
+    def undo(self) -> None:
+        """Make the cache forget all that the batch touched: it will not be committed as it is."""
+        self._cache.forget(self.touched())
+        for entry, _ in self.replies:
+            entry.decided = False
+
+    def touched(self) -> set[Item]:
+        """Return every item that the batch changes."""
+        touched = {Item("account", name) for name in self._accounts}
+        touched |= {Item("payment", name) for name in self._payments}
+        touched |= {Item("merchant", name) for name in self._merchants}
+        for name in self._merchants:
+            if merchant := self._cache.merchant(name):
+                touched.add(Item("reference", merchant.reference, merchant.tenant_id))
+        touched |= {Item("key", name, tenant_id) for tenant_id, name in self._keys}
+        touched |= {Item("key", name, tenant_id) for tenant_id, name in self._deleted_keys}
+        return touched
+
+    def _batch(self, previous_hash: bytes) -> Batch:
+        cache = self._cache
+        return Batch(
+            seq=self.seq,
+            previous_hash=previous_hash,
+            hash=b"",
+            body="",
+            now=self.context.now,
+            accounts=[
+                Changed(expected, row)
+                for name, expected in self._accounts.items()
+                if (row := cache.account(name)) is not None
+            ],
+            payments=[
+                Changed(expected, payment)
+                for name, expected in self._payments.items()
+                if (payment := cache.payment(name)) is not None
+            ],
+            merchants=[
+                Changed(expected, merchant)
+                for name, expected in self._merchants.items()
+                if (merchant := cache.merchant(name)) is not None
+            ],
+            transfers=self._transfers,
+            refunds=self._refunds,
+            keys=list(self._keys.values()),
+            deleted_keys=self._deleted_keys,
+        )
