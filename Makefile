@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.installed
 
-.PHONY: demo up down test check proto fmt lock clean
+.PHONY: demo up down test check proto fmt lock load load-ui clean
 
 demo: $(READY) ## Tell a short story on a stack of its own, then stop it.
 	$(BIN)/tender demo
@@ -16,6 +16,12 @@ down: $(READY) ## Stop the embedded stack.
 
 test: $(READY) ## Run every test against real servers.
 	$(BIN)/python -m pytest $(ARGS)
+
+load: $(READY) ## Load a stack of its own with Locust; `make load SCENARIO=pos_rush DURATION=60` for one scenario.
+	$(BIN)/python -m loadtest $(SCENARIO) $(if $(DURATION),--duration $(DURATION)) $(ARGS)
+
+load-ui: $(READY) ## The same from Locust's web UI.
+	$(BIN)/python -m loadtest --ui $(ARGS)
 
 check: $(READY) ## Run every static check; `make check ARGS=mypy` runs one.
 	$(BIN)/python -m scripts.check $(ARGS)

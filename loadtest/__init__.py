@@ -1,1 +1,1 @@
-"""Loads a running Tender the way its callers would, through the SDK."""
+"""Loads a running Tender the way its callers would: gRPC users on Locust, with limits that fail."""
