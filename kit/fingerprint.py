@@ -163,6 +163,9 @@ _ENCODERS: Final = {
 # One unsigned 32-bit number for each field.
 _NUMBERS: Final = {method: Struct(f">{len(fields)}I") for method, fields in FIELDS.items()}
 
+_pack_authorization: Final = _NUMBERS[lane_pb2.METHOD_AUTHORIZE_PAYMENT].pack
+_METHOD_TEXTS: Final = tuple(b"%d" % number for number in range(4))
+
 
 def fingerprint(method: int, request: Message) -> bytes:
     """Return what tells this request from every other one, request_id left aside."""
@@ -173,6 +176,37 @@ def fingerprint(method: int, request: Message) -> bytes:
     content = b"".join((head, pack(*map(len, parts)), *parts))
     digest = blake2b(content, digest_size=_DIGEST_SIZE).digest()
     return head + digest + pack(*map(crc32, parts))
+
+
+def of_authorization(
+    payer_account_id: str,
+    merchant_id: str,
+    minor_units: int,
+    currency_code: str,
+    capture_method: int,
+    hold_duration_seconds: int,
+    description: str,
+) -> bytes:
+    """Return the fingerprint of an authorization without metadata, whose amount is given.
+
+    The same bytes as `fingerprint`, at half the cost: every payment pays for it.
+    """
+    method = capture_method or _AUTOMATIC
+    hold = b"%d" % hold_duration_seconds if method != _AUTOMATIC and hold_duration_seconds else b""
+    parts = (
+        payer_account_id.encode(),
+        merchant_id.encode(),
+        b"%d" % minor_units,
+        currency_code.encode(),
+        _METHOD_TEXTS[method] if method < len(_METHOD_TEXTS) else b"%d" % method,
+        hold or _HOLD_DURATION_DEFAULT,
+        description.encode(),
+        b"",
+    )
+    head = _HEADS[lane_pb2.METHOD_AUTHORIZE_PAYMENT]
+    content = b"".join((head, _pack_authorization(*map(len, parts)), *parts))
+    digest = blake2b(content, digest_size=_DIGEST_SIZE).digest()
+    return b"".join((head, digest, _pack_authorization(*map(crc32, parts))))
 
 
 def differing_fields(stored: bytes, method: int, request: Message) -> list[str]:

@@ -7,6 +7,7 @@ import msgspec
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from processor import wire
 from processor.domain.accounts import Account
 from processor.domain.decide import Answer, Declined
 from processor.domain.fees import FeeSchedule
@@ -166,18 +167,19 @@ def transfer_message(transfer: Transfer | Declined) -> account_pb2.Transfer:
     )
 
 
-def _with_payment(
-    response: type[payment_pb2.AuthorizePaymentResponse]
-    | type[payment_pb2.CapturePaymentResponse]
-    | type[payment_pb2.VoidPaymentResponse],
-) -> Callable[[Answer, str], bytes]:
-    def encode(answer: Answer, read_token: str) -> bytes:
-        assert answer.payment is not None
-        return response(
-            payment=payment_message(answer.payment), read_token=read_token
-        ).SerializeToString()
-
-    return encode
+def _payment(answer: Answer, read_token: str) -> bytes:
+    """Return the response to an authorization, a capture or a void: they have one form."""
+    payment = answer.payment
+    assert payment is not None
+    body = wire.payment(
+        payment,
+        state=_PAYMENT_STATE[payment.state],
+        capture_method=_CAPTURE_METHOD[payment.capture_method],
+        decline_reason=_DECLINE_REASON[payment.decline_reason],
+        refund_policy=_REFUND_POLICY[payment.fee_refund_policy],
+        metadata=_decode_metadata(payment.metadata) if payment.metadata else {},
+    )
+    return wire.field(1, body) + wire.text(2, read_token)
 
 
 def _with_account(
@@ -234,9 +236,9 @@ def _transfer(answer: Answer, read_token: str) -> bytes:
 
 
 _ENCODERS: Final[dict[int, Callable[[Answer, str], bytes]]] = {
-    lane_pb2.METHOD_AUTHORIZE_PAYMENT: _with_payment(payment_pb2.AuthorizePaymentResponse),
-    lane_pb2.METHOD_CAPTURE_PAYMENT: _with_payment(payment_pb2.CapturePaymentResponse),
-    lane_pb2.METHOD_VOID_PAYMENT: _with_payment(payment_pb2.VoidPaymentResponse),
+    lane_pb2.METHOD_AUTHORIZE_PAYMENT: _payment,
+    lane_pb2.METHOD_CAPTURE_PAYMENT: _payment,
+    lane_pb2.METHOD_VOID_PAYMENT: _payment,
     lane_pb2.METHOD_REFUND_PAYMENT: _refund,
     lane_pb2.METHOD_REVERSE_PAYMENT: _reverse,
     lane_pb2.METHOD_CREATE_ACCOUNT: _with_account(account_pb2.CreateAccountResponse),

@@ -82,6 +82,7 @@ class Entry:
     __slots__ = (
         "attempts",
         "awaiting",
+        "bulk",
         "command",
         "deadline",
         "decided",
@@ -107,6 +108,7 @@ class Entry:
         fingerprint: bytes = b"",
         size: int = 0,
         deadline: float = float("inf"),
+        bulk: bool = False,
     ) -> None:
         self.command = command
         self.reply = reply
@@ -116,6 +118,7 @@ class Entry:
         self.fingerprint = fingerprint
         self.size = size
         self.deadline = deadline  # Of the monotonic clock, in seconds.
+        self.bulk = bulk  # It gives way to single calls.
         self.awaiting = 0  # Loads that are under way.
         self.attempts = 0  # Batches that failed with this command in them.
         self.decided = False  # It is in a batch that is not committed yet.

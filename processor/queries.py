@@ -53,7 +53,8 @@ class Snapshot(Protocol):
     ) -> Page[Payment]:
         """Return a tenant's payments with ids below one, newest first; empty filters say nothing.
 
-        A merchant or payer that is filtered by belongs to the tenant.
+        A merchant or payer that is filtered by belongs to the tenant. `before` sorts above every
+        id or is one of the list; below any other there may be nothing.
         """
 
     async def account(self, account_id: str) -> Account | None:
@@ -68,7 +69,10 @@ class Snapshot(Protocol):
         """Return those of the accounts that exist, newest first."""
 
     async def list_transfers(self, account_id: str, before: str, limit: int) -> Page[Transfer]:
-        """Return an account's transfers with ids below one, newest first."""
+        """Return an account's transfers with ids below one, newest first.
+
+        `before` sorts above every id or is one of the list; below any other there is nothing.
+        """
 
     async def balance_at(self, account_id: str, time_us: int) -> int:
         """Return the posted balance of an account after all transfers up to a moment."""

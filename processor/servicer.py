@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 from google.protobuf.message import DecodeError
 
-from kit import fingerprint, serving
+from kit import serving
 from processor import translate
 from processor.domain.commands import Principal
 from processor.entries import Entry, Reply, untranslatable
@@ -134,16 +134,17 @@ class LaneServicer(lane_pb2_grpc.LaneServiceServicer):
         try:
             if principal is None:
                 raise ValueError("a command without a principal")
-            public, translated = translate.translate(command, principal)
+            request, translated, fingerprint = translate.translate(command, principal)
             entry = Entry(
                 translated,
                 reply,
                 method=method,
                 method_name=_NAMES[method],
-                request=public,
-                fingerprint=fingerprint.fingerprint(method, public),
+                request=request,
+                fingerprint=fingerprint,
                 size=len(command.request),
                 deadline=now + (command.timeout_ms or TIMEOUT_MS_DEFAULT) / 1_000,
+                bulk=command.bulk,
             )
         except (DecodeError, ValueError, KeyError) as error:
             # The gateway validates what it sends, so this is a mistake of ours.

@@ -1,11 +1,12 @@
 """Turns the public request messages into the domain's commands. The gateway has validated them."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from google.protobuf.message import Message
 
+from kit import fingerprint
 from processor.domain import accounts, commands, merchants
 from processor.domain.fees import RefundPolicy
 from processor.domain.payments import CaptureMethod
@@ -42,19 +43,33 @@ def principal(message: lane_pb2.Principal) -> commands.Principal:
 
 def _authorize(
     who: commands.Principal, request: payment_pb2.AuthorizePaymentRequest, risk_denied: bool
-) -> commands.Authorize:
-    return commands.Authorize(
+) -> tuple[commands.Authorize, bytes]:
+    """Return the command and the request's fingerprint: most of what it reads, both need."""
+    amount = request.amount
+    metadata = dict(request.metadata)
+    command = commands.Authorize(
         who,
         request.request_id,
         request.payer_account_id,
         request.merchant_id,
-        request.amount.minor_units,
-        request.amount.currency_code,
+        amount.minor_units,
+        amount.currency_code,
         _CAPTURE_METHOD[request.capture_method],
         request.hold_duration_seconds,
         request.description,
-        _encode_metadata(dict(request.metadata)).decode() if request.metadata else "",
+        _encode_metadata(metadata).decode() if metadata else "",
         risk_denied,
+    )
+    if metadata or not request.HasField("amount"):
+        return command, fingerprint.fingerprint(lane_pb2.METHOD_AUTHORIZE_PAYMENT, request)
+    return command, fingerprint.of_authorization(
+        command.payer_account_id,
+        command.merchant_id,
+        command.amount,
+        command.currency,
+        request.capture_method,
+        command.hold_seconds,
+        command.description,
     )
 
 
@@ -192,17 +207,24 @@ _METHODS: Final[dict[int, tuple[type[Message], _Translate]]] = {
 }
 
 
-def translate(
-    envelope: lane_pb2.Command, who: commands.Principal
-) -> tuple[Message, commands.CallerCommand]:
-    """Return the public request and the command it asks for. Raises ValueError, DecodeError."""
-    if envelope.method == lane_pb2.METHOD_AUTHORIZE_PAYMENT:
+class Translated(NamedTuple):
+    """A public request, the command that it asks for, and its fingerprint."""
+
+    request: Message
+    command: commands.CallerCommand
+    fingerprint: bytes
+
+
+def translate(envelope: lane_pb2.Command, who: commands.Principal) -> Translated:
+    """Return what a command asks for. Raises ValueError, KeyError, DecodeError."""
+    method = envelope.method
+    if method == lane_pb2.METHOD_AUTHORIZE_PAYMENT:
         authorize = payment_pb2.AuthorizePaymentRequest.FromString(envelope.request)
         denied = envelope.risk_verdict == lane_pb2.RISK_VERDICT_DENY
-        return authorize, _authorize(who, authorize, denied)
-    known = _METHODS.get(envelope.method)
+        return Translated(authorize, *_authorize(who, authorize, denied))
+    known = _METHODS.get(method)
     if known is None:
         raise ValueError("unknown method")
     message_type, build = known
     request = message_type.FromString(envelope.request)
-    return request, build(who, request)
+    return Translated(request, build(who, request), fingerprint.fingerprint(method, request))

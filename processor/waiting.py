@@ -1,8 +1,10 @@
 """Where commands wait until what they need is in memory, in the order that must be kept (R9)."""
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 
+from processor.admission import Admission
 from processor.cache import Cache
 from processor.domain import commands, needs
 from processor.domain.view import Item
@@ -32,9 +34,11 @@ class WaitingRoom:
         self._cache = cache
         self._place = place
         self._now = now
-        self._commands_max = commands_max
+        self._admission = Admission(commands_max)
+        self._ticked_at = time.monotonic()
         self._bytes_max = bytes_max
-        self.loads_keys = True
+        self.loads_keys = False
+        self._loads_keys_until = 0.0
         self._bytes = 0
         self._entries: dict[Entry, None] = {}
         self._leaders: dict[tuple[str, str], Entry] = {}
@@ -63,7 +67,10 @@ class WaitingRoom:
 
     def admit(self, entry: Entry) -> None:
         """Take a command in, or reply at once that the queue is full."""
-        if len(self._entries) >= self._commands_max or self._bytes + entry.size > self._bytes_max:
+        if (
+            not self._admission.admits(entry, len(self._entries))
+            or self._bytes + entry.size > self._bytes_max
+        ):
             entry.reply(QUEUE_FULL)
             return
         self._entries[entry] = None
@@ -100,6 +107,7 @@ class WaitingRoom:
     def leave(self, entry: Entry) -> None:
         """Forget a command that has its reply, and let those go on that waited for it."""
         del self._entries[entry]
+        self._admission.finished(1)
         self._bytes -= entry.size
         key = entry.request_key
         if key is not None and self._leaders.get(key) is entry:
@@ -125,7 +133,20 @@ class WaitingRoom:
             if not entry.decided:
                 self._line_up(entry)
 
-    def give_up_followers(self, now: float) -> None:
+    def load_keys_for(self, seconds: float) -> None:
+        """Look every request key up for a while, instead of taking it to be new."""
+        self._loads_keys_until = max(self._loads_keys_until, time.monotonic() + seconds)
+        self.loads_keys = True
+
+    def tick(self, now: float) -> None:
+        """Let go what time ends; give the monotonic time in seconds."""
+        self.loads_keys = now < self._loads_keys_until
+        self._admission.measure(now - self._ticked_at, len(self._entries))
+        self._ticked_at = now
+        if self._followers:
+            self._give_up_followers(now)
+
+    def _give_up_followers(self, now: float) -> None:
         """Tell second calls whose deadline is near that the first is still running."""
         for key, followers in list(self._followers.items()):
             late = [entry for entry in followers if entry.deadline <= now]

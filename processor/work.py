@@ -90,7 +90,7 @@ class Decider:
                 answer.resource_id,
             )
         )
-        return Reply(response=response, declined=answer.declined)
+        return Reply(response, "", "", {}, 0, False, answer.declined)
 
     def _expire(self, account_id: str, batch: OpenBatch) -> int:
         """Expire the due holds of an account; return how many (R18)."""

@@ -38,6 +38,7 @@ async def serve(
         limits=Limits(
             queue_commands_max=processor.queue_commands_max,
             batch_commands_max=processor.batch_commands_max,
+            cache_items_max=processor.cache_items_max,
             request_key_retention_seconds=processor.request_key_retention_days * 24 * 3600,
             housekeeping_seconds=processor.sweep_interval_seconds,
         ),

@@ -55,6 +55,10 @@ class Account(NamedTuple):
     version: int
     created_at: int
     updated_at: int
+    last_transfer_id: str
+    """Newest transfer with this account on a side; empty when there is none."""
+    last_payment_id: str
+    """Newest payment of which it is the payer; empty when there is none."""
 
     @property
     def is_own(self) -> bool:

@@ -67,11 +67,11 @@ def check_access(view: View, command: commands.CallerCommand) -> None:
     """
     principal = command.principal
     match command:
-        case commands.Capture() | commands.Void() | commands.RefundPayment():
-            require_payment(view, command)
         case commands.Authorize() | commands.Reverse():
             if principal.merchant_id not in ("", command.merchant_id):
                 raise refusals.MerchantUnknown(merchant_id=command.merchant_id)
+        case commands.Capture() | commands.Void() | commands.RefundPayment():
+            require_payment(view, command)
         case commands.OpenAccount() | commands.CreateTransfer():
             if principal.merchant_id:
                 raise refusals.ScopeMissing(scope="service")

@@ -36,7 +36,9 @@ class Answer(NamedTuple):
     @property
     def resource_id(self) -> str:
         """The id that a key with this answer leads to."""
-        for resource in (self.payment, self.account, self.merchant, self.transfer):
+        if self.payment is not None:
+            return self.payment.id
+        for resource in (self.account, self.merchant, self.transfer):
             if resource is not None:
                 return resource.id
         return ""

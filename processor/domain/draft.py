@@ -92,6 +92,8 @@ class Draft:
                 version=0,
                 created_at=context.now,
                 updated_at=context.now,
+                last_transfer_id="",
+                last_payment_id="",
             )
         )
 
@@ -119,6 +121,8 @@ class Draft:
             version=1,
             created_at=self.context.now,
             updated_at=self.context.now,
+            last_transfer_id="",
+            last_payment_id="",
         )
         self._accounts[account_id] = account
         self.event("account_opened", account_id, 1)
@@ -134,34 +138,109 @@ class Draft:
         payment_id: str | None = None,
         refund_id: str | None = None,
         description: str = "",
+        last_payment_id: str = "",
     ) -> Transfer:
-        """Post a transfer between accounts as drafted so far; the caller knows it is covered."""
+        """Post a transfer between accounts as drafted so far; the caller knows it is covered.
+
+        `last_payment_id` is the debited account's newest payment from now on, empty if no other.
+        """
         assert amount > 0
-        assert debit.id != credit.id
-        assert debit.currency == credit.currency
-        debit = self._balance(debit, debit.posted - amount, debit.held)
-        credit = self._balance(credit, credit.posted + amount, credit.held)
+        transfer_id = self._new_transfer_id(debit, credit)
+        debited, credited = debit.posted - amount, credit.posted + amount
+        newest_payment_id = last_payment_id or debit.last_payment_id
+        self._change(debit, debited, debit.held, transfer_id, newest_payment_id)
+        self._change(credit, credited, credit.held, transfer_id, credit.last_payment_id)
+        # By position, here and below: several times faster than by name, for every payment.
         transfer = Transfer(
-            id=self.context.mint.next(ids.TRANSFER, ids.bucket_of_pair(debit.id, credit.id)),
-            debit_account_id=debit.id,
-            credit_account_id=credit.id,
-            amount=amount,
-            currency=debit.currency,
-            reason=reason,
-            payment_id=payment_id,
-            refund_id=refund_id,
-            description=description,
-            debit_posted_after=debit.posted,
-            credit_posted_after=credit.posted,
-            created_at=self.context.now,
+            transfer_id,
+            debit.id,
+            credit.id,
+            amount,
+            debit.currency,
+            reason,
+            payment_id,
+            refund_id,
+            description,
+            debited,
+            credited,
+            self.context.now,
+            debit.last_transfer_id,
+            credit.last_transfer_id,
         )
         self._transfers.append(transfer)
         return transfer
 
-    def hold(self, account_id: str, amount: int) -> None:
-        """Raise what is held; a negative amount releases."""
+    def capture(
+        self,
+        payer: Account,
+        settlement: Account,
+        fees: Account,
+        amount: int,
+        fee: int,
+        payment_id: str,
+        last_payment_id: str,
+    ) -> None:
+        """Post a capture and its fee; `last_payment_id` is the payer's newest from now on.
+
+        What two moves would do, but each account is drafted once: most payments are this.
+        """
+        assert amount > 0
+        assert fee > 0
+        capture_id = self._new_transfer_id(payer, settlement)
+        fee_id = self._new_transfer_id(settlement, fees)
+        now, between = self.context.now, settlement.posted + amount
+        if between > accounts.LIMIT:
+            raise refusals.BalanceLimit(account_id=settlement.id)
+        paid, taken, charged = payer.posted - amount, between - fee, fees.posted + fee
+        self._change(payer, paid, payer.held, capture_id, last_payment_id)
+        self._change(settlement, taken, settlement.held, fee_id, settlement.last_payment_id)
+        self._change(fees, charged, fees.held, fee_id, fees.last_payment_id)
+        reason = transfers.Reason
+        self._transfers += (
+            Transfer(
+                capture_id,
+                payer.id,
+                settlement.id,
+                amount,
+                payer.currency,
+                reason.CAPTURE,
+                payment_id,
+                None,
+                "",
+                paid,
+                between,
+                now,
+                payer.last_transfer_id,
+                settlement.last_transfer_id,
+            ),
+            Transfer(
+                fee_id,
+                settlement.id,
+                fees.id,
+                fee,
+                payer.currency,
+                reason.FEE,
+                payment_id,
+                None,
+                "",
+                taken,
+                charged,
+                now,
+                capture_id,
+                fees.last_transfer_id,
+            ),
+        )
+
+    def hold(self, account_id: str, amount: int, *, last_payment_id: str = "") -> None:
+        """Raise what is held, a negative amount releases; `last_payment_id` as for a move."""
         account = self.account(account_id)
-        self._balance(account, account.posted, account.held + amount)
+        self._change(
+            account,
+            account.posted,
+            account.held + amount,
+            account.last_transfer_id,
+            last_payment_id or account.last_payment_id,
+        )
 
     def put_account_state(self, account: Account, state: accounts.State, event: str) -> Account:
         """Record an account in another state."""
@@ -174,10 +253,17 @@ class Draft:
         return changed
 
     def put_payment(self, payment: Payment, event: str) -> Payment:
-        """Record a payment's new after-image; its state must be allowed after the present one."""
+        """Record a payment's new after-image; its state must be allowed after the present one.
+
+        A new one becomes its payer's newest, also when it is declined.
+        """
         if payment.version == 1:
             assert payment.state in FIRST
             assert payment.id not in self._payments
+            payer = self.account(payment.payer_account_id)
+            if payer.last_payment_id != payment.id:
+                assert payer.last_payment_id == payment.payer_previous_id
+                self._change(payer, payer.posted, payer.held, payer.last_transfer_id, payment.id)
         else:
             before = self._payments.get(payment.id) or self.view.payment(payment.id)
             assert before is not None
@@ -200,8 +286,15 @@ class Draft:
         """Record something that happened."""
         self._events.append(Event(event_type, entity_id, version))
 
-    def _balance(self, account: Account, posted: int, held: int) -> Account:
-        """Record an account's new balance; its first change in this decision steps the version."""
+    def _new_transfer_id(self, debit: Account, credit: Account) -> str:
+        assert debit.id != credit.id
+        assert debit.currency == credit.currency
+        return self.context.mint.next(ids.TRANSFER, ids.bucket_of_pair(debit.id, credit.id))
+
+    def _change(
+        self, account: Account, posted: int, held: int, last_transfer_id: str, last_payment_id: str
+    ) -> Account:
+        """Record an account's after-image; its first change in this decision steps the version."""
         if not -accounts.LIMIT <= posted <= accounts.LIMIT or held > accounts.LIMIT:
             raise refusals.BalanceLimit(account_id=account.id)
         assert held >= 0
@@ -210,7 +303,7 @@ class Draft:
         assert drafted is None or drafted is account, "the account is not as drafted so far"
         if account.version == 0:
             self.event("account_opened", account.id, 1)
-        # All twelve fields spelled out: several times faster than _replace, for every payment.
+        # All fields spelled out: several times faster than _replace, for every payment.
         changed = Account(
             account.id,
             account.tenant_id,
@@ -224,6 +317,8 @@ class Draft:
             account.version + (drafted is None),
             account.created_at,
             self.context.now,
+            last_transfer_id,
+            last_payment_id,
         )
         self._accounts[account.id] = changed
         return changed

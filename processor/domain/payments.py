@@ -111,6 +111,8 @@ class Payment(NamedTuple):
     version: int
     created_at: int
     updated_at: int
+    payer_previous_id: str
+    """The payer's payment before this one; its list begins at `Account.last_payment_id`."""
 
     @property
     def fee_schedule(self) -> FeeSchedule:

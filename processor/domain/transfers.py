@@ -25,7 +25,11 @@ class State(Name):
 
 
 class Transfer(NamedTuple):
-    """One posted movement, with both balances after it. Minor units, µs since 1970."""
+    """One posted movement, with both balances after it. Minor units, µs since 1970.
+
+    The transfers of an account are a list, newest first: it begins at `Account.last_transfer_id`,
+    and each transfer names the one before it on either side's account, empty for the first.
+    """
 
     id: str
     debit_account_id: str
@@ -39,3 +43,5 @@ class Transfer(NamedTuple):
     debit_posted_after: int
     credit_posted_after: int
     created_at: int
+    debit_previous_id: str
+    credit_previous_id: str

@@ -12,10 +12,11 @@ END
 $$;
 
 GRANT USAGE ON SCHEMA public TO tender_lane, tender_reader;
-GRANT SELECT ON lanes, accounts, merchants, payments, transfers, refunds, requests, journal
+GRANT SELECT
+    ON lanes, accounts, merchants, payments, transfers, account_marks, refunds, requests, journal
     TO tender_lane, tender_reader;
 GRANT SELECT ON api_keys TO tender_reader;
 
 GRANT INSERT, UPDATE ON lanes, accounts, merchants, payments TO tender_lane;
 GRANT INSERT, UPDATE, DELETE ON requests TO tender_lane;
-GRANT INSERT ON transfers, refunds, journal TO tender_lane;
+GRANT INSERT ON transfers, account_marks, refunds, journal TO tender_lane;

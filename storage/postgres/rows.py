@@ -25,14 +25,15 @@ def micros(column: str) -> str:
 
 ACCOUNT_COLUMNS: Final = f"""
     id, tenant_id, user_id, kind, currency, state, posted, held, floor, version,
-    {micros("created_at")}, {micros("updated_at")}
+    {micros("created_at")}, {micros("updated_at")}, last_transfer_id, last_payment_id
 """
 
 PAYMENT_COLUMNS: Final = f"""
     id, tenant_id, merchant_id, payer_account_id, settlement_account_id, state, capture_method,
     decline_reason, currency, amount, captured, capturable, refunded, refund_pending, fee,
     fee_refunded, fee_basis_points, fee_fixed, fee_refund_policy, {micros("hold_expires_at")},
-    description, metadata, version, {micros("created_at")}, {micros("updated_at")}
+    description, metadata, version, {micros("created_at")}, {micros("updated_at")},
+    payer_previous_id
 """
 
 MERCHANT_COLUMNS: Final = f"""
@@ -48,7 +49,8 @@ REFUND_COLUMNS: Final = f"""
 
 TRANSFER_COLUMNS: Final = f"""
     id, debit_account_id, credit_account_id, amount, currency, reason, payment_id, refund_id,
-    description, debit_posted_after, credit_posted_after, {micros("created_at")}
+    description, debit_posted_after, credit_posted_after, {micros("created_at")},
+    debit_previous_id, credit_previous_id
 """
 
 _decode_terms: Final[Callable[[str], list[tuple[str, str, int, int, str]]]] = msgspec.json.Decoder(

@@ -1,6 +1,7 @@
 """What a reader sees of one commit; the statements behind every public read.
 
-Every list walks an index downwards from an id (keyset), so a page costs its own rows and no more.
+Every list walks downwards from an id (keyset), along an index or along the chain that its rows make
+(`chains`), so a page costs its own rows and no more.
 """
 
 from collections.abc import Sequence
@@ -12,18 +13,15 @@ from processor.domain.merchants import Merchant
 from processor.domain.payments import Payment, Refund
 from processor.domain.reads import Page, Row
 from processor.domain.transfers import Transfer
-from storage.postgres import rows
+from storage.postgres import chains, rows
+from storage.postgres.chains import SCAN_MAX
 from storage.postgres.columns import instant
-
-SCAN_MAX: Final = 10_000
-"""Rows that a page may look through where no index fits the filters: some 10 ms."""
 
 REFUNDS_MAX: Final = 100
 """Refunds shown with a payment, as the contract says."""
 
 _PAYMENT_NAMES: Final = ", ".join(Payment._fields)
 _ACCOUNT_NAMES: Final = ", ".join(Account._fields)
-_TRANSFER_NAMES: Final = ", ".join(Transfer._fields)
 
 
 class PostgresSnapshot:
@@ -84,7 +82,9 @@ class PostgresSnapshot:
         if merchant_id:
             return await self._payments_by(self.BY_MERCHANT, merchant_id, before, limit)
         if payer_account_id:
-            return await self._payments_by(self.BY_PAYER, payer_account_id, before, limit)
+            return await self._payments_by(
+                chains.PAYMENTS_BY_PAYER, payer_account_id, before, limit
+            )
         return await self._payments_by_tenant(tenant_id, before, limit)
 
     # Walks payments_merchant_idx.
@@ -96,49 +96,31 @@ class PostgresSnapshot:
          LIMIT $3
     """
 
-    # Walks payments_payer_idx.
-    BY_PAYER = f"""
-        SELECT {rows.PAYMENT_COLUMNS}
-          FROM payments
-         WHERE payer_account_id = $1 AND id < $2
-         ORDER BY id DESC
-         LIMIT $3
-    """
-
     async def _payments_by(self, sql: str, whose: str, before: str, limit: int) -> Page[Payment]:
         found = await self._connection.fetch(sql, whose, before, limit + 1)
         return _page([rows.payment(row) for row in found], limit)
 
-    # Walks payments_payer_idx, at most SCAN_MAX rows of it.
-    BY_BOTH = f"""
+    PAYMENTS = f"""
         SELECT {rows.PAYMENT_COLUMNS}
-          FROM (
-                SELECT {_PAYMENT_NAMES}
-                  FROM payments
-                 WHERE payer_account_id = $1 AND id < $2
-                 ORDER BY id DESC
-                 LIMIT {SCAN_MAX}
-               ) AS scanned
-         WHERE merchant_id = $3
-         ORDER BY id DESC
-         LIMIT $4
-    """
-    BY_BOTH_END = f"""
-        SELECT id
           FROM payments
-         WHERE payer_account_id = $1 AND id < $2
+         WHERE id = ANY($1::text[])
          ORDER BY id DESC
-        OFFSET {SCAN_MAX - 1} LIMIT 1
     """
 
     async def _payments_by_both(
         self, merchant_id: str, payer_account_id: str, before: str, limit: int
     ) -> Page[Payment]:
-        found = await self._connection.fetch(
-            self.BY_BOTH, payer_account_id, before, merchant_id, limit + 1
+        walked = await self._connection.fetch(
+            chains.PAYMENTS_BY_BOTH, payer_account_id, before, limit + 1, merchant_id
         )
-        page = _page([rows.payment(row) for row in found], limit)
-        return await self._to_end_of_scan(page, self.BY_BOTH_END, payer_account_id, before)
+        found = [row["id"] for row in walked if row["fits"]]
+        shown = await self._connection.fetch(self.PAYMENTS, found[:limit])
+        next_before = ""
+        if len(found) > limit:
+            next_before = found[limit - 1]
+        elif walked and walked[-1]["is_end"]:
+            next_before = walked[-1]["id"]
+        return Page([rows.payment(row) for row in shown], next_before)
 
     # Walks payments_pkey, at most SCAN_MAX rows of it.
     PAYMENTS_BY_TENANT = f"""
@@ -221,58 +203,21 @@ class PostgresSnapshot:
         page = _page([rows.account(row) for row in found], limit)
         return await self._to_end_of_scan(page, self.ACCOUNTS_END, before)
 
-    # Walks transfers_debit_idx and transfers_credit_idx.
-    TRANSFERS = f"""
-        SELECT {rows.TRANSFER_COLUMNS}
-          FROM (
-                (SELECT {_TRANSFER_NAMES}
-                   FROM transfers
-                  WHERE debit_account_id = $1 AND id < $2
-                  ORDER BY id DESC
-                  LIMIT $3)
-                UNION ALL
-                (SELECT {_TRANSFER_NAMES}
-                   FROM transfers
-                  WHERE credit_account_id = $1 AND id < $2
-                  ORDER BY id DESC
-                  LIMIT $3)
-               ) AS sides
-         ORDER BY id DESC
-         LIMIT $3
-    """
-
     async def list_transfers(self, account_id: str, before: str, limit: int) -> Page[Transfer]:
         """Return an account's transfers with ids below one, newest first."""
-        found = await self._connection.fetch(self.TRANSFERS, account_id, before, limit + 1)
+        found = await self._connection.fetch(chains.TRANSFERS, account_id, before, limit + 1)
         return _page([rows.transfer(row) for row in found], limit)
-
-    # The bound on the id leads both indexes to the last millisecond; created_at decides within it.
-    BALANCE_AT = """
-        SELECT posted_after
-          FROM (
-                (SELECT id, debit_posted_after AS posted_after
-                   FROM transfers
-                  WHERE debit_account_id = $1 AND id < $2 AND created_at <= $3
-                  ORDER BY id DESC
-                  LIMIT 1)
-                UNION ALL
-                (SELECT id, credit_posted_after AS posted_after
-                   FROM transfers
-                  WHERE credit_account_id = $1 AND id < $2 AND created_at <= $3
-                  ORDER BY id DESC
-                  LIMIT 1)
-               ) AS sides
-         ORDER BY id DESC
-         LIMIT 1
-    """
 
     async def balance_at(self, account_id: str, time_us: int) -> int:
         """Return the posted balance of an account after all transfers up to a moment."""
         next_millisecond = ids.first_at(ids.TRANSFER, ids.region_of_id(account_id), time_us + 1_000)
-        posted = await self._connection.fetchval(
-            self.BALANCE_AT, account_id, next_millisecond, instant(time_us)
+        row = await self._connection.fetchrow(
+            chains.BALANCE_AT, account_id, next_millisecond, instant(time_us)
         )
-        return 0 if posted is None else int(posted)
+        if row is None:
+            return 0
+        assert row["has_arrived"], "an account's marks are never this far apart"
+        return int(row["posted"])
 
     MERCHANT = f"SELECT {rows.MERCHANT_COLUMNS} FROM merchants WHERE id = $1"
 

@@ -34,6 +34,7 @@ class Book(msgspec.Struct, gc=False):
     currency: str
     posted: int = 0
     posted_after: int = 0
+    last_transfer_id: str = ""
 
 
 class AccountsCheck:
@@ -43,6 +44,7 @@ class AccountsCheck:
         self.images = Tally("accounts equal the journal", "R17")
         self.posted = Tally("posted balances are folds of transfers", "I9")
         self.held = Tally("held balances are sums of open holds", "I9")
+        self.lists = Tally("accounts name their newest transfer and payment", "I9")
         self.floors = Tally("balances and floors", "I2")
         self.totals = Tally("debits equal credits in total", "I1")
         self.books: dict[str, Book] = {}
@@ -69,8 +71,13 @@ class AccountsCheck:
                 )
             book.newest, book.version = bytes(raw), account.version
 
-    async def finish(self, connection: Connection, held: Mapping[str, int]) -> None:
-        """Compare the rows with the books and the open holds."""
+    async def finish(
+        self,
+        connection: Connection,
+        held: Mapping[str, int],
+        last_payments: Mapping[str, str],
+    ) -> None:
+        """Compare the rows with the books, the open holds and each payer's newest payment."""
         totals: dict[tuple[str, str], int] = {}
         absent = set(self.books)
         async for chunk in chunks(connection, select("accounts", ACCOUNT_COLUMNS)):
@@ -78,6 +85,7 @@ class AccountsCheck:
                 account = Account(*record)
                 absent.discard(account.id)
                 self._balance(account, held.get(account.id, 0))
+                self._lists(account, last_payments.get(account.id, ""))
                 self._compare(account)
                 unit = (account.tenant_id, account.currency)
                 totals[unit] = totals.get(unit, 0) + account.posted
@@ -107,6 +115,32 @@ class AccountsCheck:
             )
         for problem in _below(account):
             self.floors.breach(f"{where}: {problem}")
+
+    def _lists(self, account: Account, last_payment_id: str) -> None:
+        self.lists.rows += 1
+        where = row("accounts", id=account.id)
+        book = self.books.get(account.id)
+        last_transfer_id = book.last_transfer_id if book else ""
+        if account.last_transfer_id != last_transfer_id:
+            self.lists.breach(
+                differs(
+                    where,
+                    "last_transfer_id",
+                    account.last_transfer_id,
+                    last_transfer_id,
+                    "its newest transfer",
+                )
+            )
+        if account.last_payment_id != last_payment_id:
+            self.lists.breach(
+                differs(
+                    where,
+                    "last_payment_id",
+                    account.last_payment_id,
+                    last_payment_id,
+                    "its newest payment",
+                )
+            )
 
     def _compare(self, account: Account) -> None:
         self.images.rows += 1

@@ -78,7 +78,9 @@ class PaymentsCheck:
         self.images = Tally("payments equal the journal", "R17")
         self.amounts = Tally("payment amounts", "I4")
         self.steps = Tally("payment transitions", "I8")
+        self.lists = Tally("payments name the payer's one before", "I9")
         self.held: dict[str, int] = {}
+        self.last_payments: dict[str, str] = {}
         self._connection = connection
         self._stream = stream
         self._followed: dict[str, Followed] = {}
@@ -156,11 +158,18 @@ class PaymentsCheck:
     # One row, one image
 
     def _read(self, stored: Payment) -> None:
-        self.images.rows += 1
-        self.amounts.rows += 1
+        for tally in (self.images, self.amounts, self.lists):
+            tally.rows += 1
+        account_id = stored.payer_account_id
         if stored.capturable:
-            account_id = stored.payer_account_id
             self.held[account_id] = self.held.get(account_id, 0) + stored.capturable
+        previous_id = self.last_payments.get(account_id, "")
+        if stored.payer_previous_id != previous_id:
+            where, why = row("payments", id=stored.id), "the payer's payment before"
+            self.lists.breach(
+                differs(where, "payer_previous_id", stored.payer_previous_id, previous_id, why)
+            )
+        self.last_payments[account_id] = stored.id
         for problem in _inconsistencies(stored):
             self.amounts.breach(f"{row('payments', id=stored.id)}: {problem}")
         expected = Sums(

@@ -16,7 +16,7 @@ from storage.verify.tables import (
     chunks,
     snapshot,
 )
-from storage.verify.transfers import RefundsCheck, TransfersCheck
+from storage.verify.transfers import MarksCheck, RefundsCheck, TransfersCheck
 
 Progress = Callable[[str, int, int], None]
 """Told the phase, how much of it is done, and how much there is."""
@@ -55,6 +55,7 @@ class Run:
         self._requests = requests
         self._accounts = AccountsCheck()
         self._merchants = MerchantsCheck()
+        self._marks = MarksCheck()
 
     @classmethod
     async def open(
@@ -104,7 +105,10 @@ class Run:
             "refunds": self._refunds.finish,
             "sums": self._payments.finish,
             "requests": lambda: self._requests.finish(self._connection),
-            "accounts": lambda: self._accounts.finish(self._connection, self._payments.held),
+            "accounts": lambda: self._accounts.finish(
+                self._connection, self._payments.held, self._payments.last_payments
+            ),
+            "marks": lambda: self._marks.finish(self._connection),
             "merchants": lambda: self._merchants.finish(self._connection),
         }
         for done, (phase, finish) in enumerate(phases.items()):
@@ -126,6 +130,10 @@ class Run:
             accounts.posted,
             accounts.held,
             transfers.chained,
+            transfers.lists,
+            payments.lists,
+            accounts.lists,
+            self._marks.tally,
             accounts.images,
             self._merchants.images,
             payments.images,

@@ -66,6 +66,12 @@ FROM requests AS r
 JOIN unnest($1::text[], $2::text[]) AS k (tenant_id, request_id)
     ON r.tenant_id = k.tenant_id AND r.request_id = k.request_id
 """
+SELECT_MARKS: Final = """
+SELECT m.account_id, m.transfer_id,
+       t.id IS NOT NULL AND m.account_id IN (t.debit_account_id, t.credit_account_id) AS fits
+FROM account_marks AS m
+LEFT JOIN transfers AS t ON t.id = m.transfer_id
+"""
 
 
 def select(table: str, columns: tuple[str, ...]) -> str:

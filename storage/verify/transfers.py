@@ -11,10 +11,12 @@ from storage.verify.payments import PaymentsCheck
 from storage.verify.report import Tally, differences, differs, row
 from storage.verify.tables import (
     REFUND_COLUMNS,
+    SELECT_MARKS,
     TRANSFER_COLUMNS,
     Connection,
     Row,
     Stream,
+    chunks,
     select,
 )
 
@@ -69,6 +71,7 @@ class TransfersCheck:
     def __init__(self, stream: Stream, accounts: AccountsCheck, payments: PaymentsCheck) -> None:
         self.sides = Tally("transfers have two fitting sides", "I1")
         self.chained = Tally("balances after transfers", "I9")
+        self.lists = Tally("transfers name the one before on each side", "I9")
         self.records = Records("transfers", TRANSFER_COLUMNS)
         self._stream = stream
         self._accounts = accounts
@@ -103,15 +106,17 @@ class TransfersCheck:
     def _fold(self, stored: Row) -> None:
         (
             transfer_id, debit_id, credit_id, amount, currency, reason, payment_id, _, _,
-            debit_after, credit_after, _, _,
+            debit_after, credit_after, _, debit_previous, credit_previous, _,
         ) = stored  # fmt: skip
-        self.sides.rows += 1
-        self.chained.rows += 1
+        for tally in (self.sides, self.chained, self.lists):
+            tally.rows += 1
         debit, credit = self._accounts.books.get(debit_id), self._accounts.books.get(credit_id)
         if debit is not None:
             self._post(debit, transfer_id, "debit_posted_after", -amount, debit_after)
+            self._follow(debit, transfer_id, "debit_previous_id", debit_previous)
         if credit is not None:
             self._post(credit, transfer_id, "credit_posted_after", amount, credit_after)
+            self._follow(credit, transfer_id, "credit_previous_id", credit_previous)
         self._fit(transfer_id, debit, credit, currency, amount)
         if payment_id is not None:
             self._payments.transfer(payment_id, transfer_id, reason, amount)
@@ -125,6 +130,13 @@ class TransfersCheck:
                 differs(where, column, after, expected, "balance before and amount")
             )
         book.posted_after = after  # So that one false amount is one breach of its account.
+
+    def _follow(self, book: Book, transfer_id: str, column: str, previous_id: str) -> None:
+        if previous_id != book.last_transfer_id:
+            where = row("transfers", id=transfer_id)
+            why = "the account's transfer before"
+            self.lists.breach(differs(where, column, previous_id, book.last_transfer_id, why))
+        book.last_transfer_id = transfer_id
 
     def _fit(
         self, transfer_id: str, debit: Book | None, credit: Book | None, currency: str, amount: int
@@ -188,3 +200,19 @@ class RefundsCheck:
     def _add(self, stored: Row) -> None:
         refund_id, payment_id, state, amount, _, fee_refunded, *_ = stored
         self._payments.refund(payment_id, refund_id, state, amount, fee_refunded)
+
+
+class MarksCheck:
+    """Looks whether walks to past balances begin where they may."""
+
+    def __init__(self) -> None:
+        self.tally = Tally("marks are transfers of their accounts", "I9")
+
+    async def finish(self, connection: Connection) -> None:
+        """Compare every mark with its transfer."""
+        async for chunk in chunks(connection, SELECT_MARKS):
+            for account_id, transfer_id, fits in chunk:
+                self.tally.rows += 1
+                if not fits:
+                    where = row("account_marks", account_id=account_id, transfer_id=transfer_id)
+                    self.tally.breach(f"{where}: is not a transfer of the account")

@@ -14,8 +14,8 @@ LIMIT = 1 << 62
 RICH = "acc_eu_0000000000000000000001"
 PUT_A_RICH_ACCOUNT = """
 INSERT INTO accounts (id, tenant_id, user_id, kind, currency, state, posted, held, floor, version,
-                      created_at, updated_at)
-VALUES ($1, 'dev', 'rich', 'CONSUMER_WALLET', 'EUR', 'OPEN', $2, 0, 0, 1, now(), now())
+                      created_at, updated_at, last_transfer_id, last_payment_id)
+VALUES ($1, 'dev', 'rich', 'CONSUMER_WALLET', 'EUR', 'OPEN', $2, 0, 0, 1, now(), now(), '', '')
 ON CONFLICT DO NOTHING
 """
 

@@ -5,7 +5,7 @@ from typing import Any
 import asyncpg
 
 from tender.v1 import account_pb2
-from tests.checker import effects, payments
+from tests.checker import chains, effects, payments
 from tests.checker.database import Database, Row, Rows
 from tests.checker.effects import Effect
 from tests.checker.history import History
@@ -50,6 +50,7 @@ async def _check(history: History, database: Database) -> list[str]:
     problems += _merchants(happened, rows)
     opening = dict.fromkeys(accounts, 0) | history.accounts
     problems += _balances(opening, transfers, told, rows)
+    problems += chains.compare(rows)
     problems += [
         f"accounts of the tenant in {currency} add up to {total}, not to 0"
         for currency, total in rows.unbalanced.items()

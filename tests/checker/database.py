@@ -24,6 +24,11 @@ SELECT * FROM transfers
 WHERE debit_account_id = ANY($1::text[]) OR credit_account_id = ANY($1::text[])
    OR id = ANY($2::text[])
 """
+LINKS = """
+SELECT id, payer_account_id, payer_previous_id
+FROM payments WHERE payer_account_id = ANY($1::text[])
+"""
+MARKS = "SELECT account_id, transfer_id FROM account_marks WHERE account_id = ANY($1::text[])"
 ACCOUNTS = "SELECT * FROM accounts WHERE id = ANY($1::text[])"
 MERCHANTS = "SELECT * FROM merchants WHERE id = ANY($1::text[])"
 
@@ -37,6 +42,8 @@ class Rows:
     transfers: dict[str, Row]
     accounts: dict[str, Row]
     merchants: dict[str, Row]
+    links: dict[str, Row]
+    marks: list[Row]
     unbalanced: dict[str, int]
 
 
@@ -68,6 +75,8 @@ class Database:
             transfers=await self._by_id(TRANSFERS, list(accounts), list(transfers)),
             accounts=await self._by_id(ACCOUNTS, list(accounts)),
             merchants=await self._by_id(MERCHANTS, list(merchants)),
+            links=await self._by_id(LINKS, list(accounts)),
+            marks=[dict(row) for row in await self._connection.fetch(MARKS, list(accounts))],
             unbalanced={
                 row["currency"]: row["total"]
                 for row in await self._connection.fetch(TENANT_TOTALS, tenant_id)

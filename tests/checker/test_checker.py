@@ -168,7 +168,8 @@ LIES = {
     ),
     "a top-up came from nowhere": (
         "INSERT INTO transfers SELECT 'x', debit_account_id, credit_account_id, 1, currency,"
-        " reason, NULL, NULL, '', 0, 0, 1, created_at FROM transfers WHERE reason = 'TOP_UP'",
+        " reason, NULL, NULL, '', 0, 0, 1, created_at, '', '' FROM transfers"
+        " WHERE reason = 'TOP_UP'",
         "transfer x: TOP_UP of 1, no client asked for it",
     ),
     "a balance is another": (
@@ -182,6 +183,33 @@ LIES = {
     "an account is frozen by nobody": (
         "UPDATE accounts SET state = 'FROZEN' WHERE user_id = 'alice'",
         "was OPEN last, the database has FROZEN",
+    ),
+    "a list of transfers ends too soon": (
+        "UPDATE transfers SET debit_previous_id = '' WHERE debit_previous_id <> ''"
+        " AND reason = 'CAPTURE'",
+        "its list of transfers from",
+    ),
+    "a list of transfers leaves one out": (
+        "UPDATE transfers AS t SET credit_previous_id = b.credit_previous_id FROM transfers AS b"
+        " WHERE b.id = t.credit_previous_id AND t.reason = 'CAPTURE'",
+        "its list of transfers from",
+    ),
+    "a list of transfers begins in the middle": (
+        "UPDATE accounts SET last_transfer_id = (SELECT id FROM transfers WHERE reason = 'TOP_UP')"
+        " WHERE user_id = 'alice'",
+        "has 1, it has",
+    ),
+    "a list of payments goes round": (
+        "UPDATE payments SET payer_previous_id = id WHERE payer_previous_id = ''",
+        "its list of payments from",
+    ),
+    "a list of payments is lost": (
+        "UPDATE accounts SET last_payment_id = '' WHERE user_id = 'alice'",
+        "its list of payments from '' has 0, it has",
+    ),
+    "a mark leads to another account": (
+        "INSERT INTO account_marks SELECT id, 'trf_eu_x' FROM accounts WHERE user_id = 'alice'",
+        "mark trf_eu_x is not one of its transfers",
     ),
     "a merchant is lost": ("DELETE FROM merchants", "is not in the database"),
 }

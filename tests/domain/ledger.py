@@ -120,8 +120,12 @@ class Ledger:
         account = self.accounts[account_id]
         source = account._replace(id=f"{account_id}_source", kind=Kind.WORLD, floor=None)
         transfer_id = self.context().mint.next("trf", "00")
-        self.accounts[source.id] = source._replace(posted=-amount)
-        self.accounts[account_id] = account._replace(posted=account.posted + amount)
+        self.accounts[source.id] = source._replace(
+            posted=-amount, last_transfer_id=transfer_id, last_payment_id=""
+        )
+        self.accounts[account_id] = account._replace(
+            posted=account.posted + amount, last_transfer_id=transfer_id
+        )
         self.transfers.append(
             Transfer(
                 id=transfer_id,
@@ -136,6 +140,8 @@ class Ledger:
                 debit_posted_after=-amount,
                 credit_posted_after=account.posted + amount,
                 created_at=self.now,
+                debit_previous_id="",
+                credit_previous_id=account.last_transfer_id,
             )
         )
         self._serial += 1
@@ -219,6 +225,7 @@ class Ledger:
         self._check_balances()
         self._check_holds()
         self._check_payments()
+        self._check_lists()
         ids = [transfer.id for transfer in self.transfers]
         assert ids == sorted(set(ids)), "ids sort in the order of the decisions"
 
@@ -242,6 +249,20 @@ class Ledger:
         for account in self.accounts.values():
             held = sum(payment.capturable for payment in self.holds(account.id))
             assert account.held == held
+
+    def _check_lists(self) -> None:
+        last: dict[str, str] = defaultdict(str)
+        for transfer in self.transfers:
+            assert transfer.debit_previous_id == last[transfer.debit_account_id]
+            assert transfer.credit_previous_id == last[transfer.credit_account_id]
+            last[transfer.debit_account_id] = last[transfer.credit_account_id] = transfer.id
+        last_payments: dict[str, str] = defaultdict(str)
+        for payment in self.payments.values():
+            assert payment.payer_previous_id == last_payments[payment.payer_account_id]
+            last_payments[payment.payer_account_id] = payment.id
+        for account in self.accounts.values():
+            assert account.last_transfer_id == last[account.id]
+            assert account.last_payment_id == last_payments[account.id]
 
     def _check_payments(self) -> None:
         moved: dict[tuple[str, str], int] = defaultdict(int)

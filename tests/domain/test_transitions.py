@@ -88,8 +88,10 @@ def test_a_draft_takes_only_the_table_s_transitions(before: State, after: State)
 @pytest.mark.parametrize("state", State)
 def test_a_payment_is_born_only_in_a_first_state(state: State) -> None:
     shop, payment = in_state(state)
-    newborn = as_state(payment, state)._replace(id="pay_eu_new", version=1)
-    draft = shop.ledger.draft(Item("payment", payment.id))
+    newborn = as_state(payment, state)._replace(
+        id="pay_eu_new", version=1, payer_previous_id=payment.id
+    )
+    draft = shop.ledger.draft(Item("account", shop.payer_id))
 
     if state in FIRST:
         draft.put_payment(newborn, "payment_born")

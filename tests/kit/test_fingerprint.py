@@ -220,3 +220,38 @@ def test_no_two_different_requests_are_the_same(
 
     is_same = (user, text, first) == (other_user, other, second)
     assert (differing(AUTHORIZE, one, two) == []) == is_same
+
+
+@given(
+    payer=st.text(max_size=40),
+    merchant=st.text(max_size=40),
+    minor_units=st.integers(0, 2**62),
+    currency=st.text(max_size=3),
+    capture_method=st.integers(0, 9),
+    hold=st.integers(0, 10**7),
+    description=st.text(max_size=300),
+)
+def test_the_short_way_for_authorizations_gives_the_same_bytes(
+    payer: str,
+    merchant: str,
+    minor_units: int,
+    currency: str,
+    capture_method: int,
+    hold: int,
+    description: str,
+) -> None:
+    request = payment_pb2.AuthorizePaymentRequest(
+        request_id="r",
+        payer_account_id=payer,
+        merchant_id=merchant,
+        amount=money_pb2.Money(currency_code=currency, minor_units=minor_units),
+        capture_method=capture_method,  # type: ignore[arg-type]
+        hold_duration_seconds=hold,
+        description=description,
+    )
+
+    short = fingerprint.of_authorization(
+        payer, merchant, minor_units, currency, capture_method, hold, description
+    )
+
+    assert short == fingerprint.fingerprint(lane_pb2.METHOD_AUTHORIZE_PAYMENT, request)

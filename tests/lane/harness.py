@@ -7,7 +7,6 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from kit import fingerprint
 from processor import translate
 from processor.entries import Entry, Reply
 from processor.lane import Lane
@@ -57,6 +56,7 @@ class Caller:
         *,
         timeout_seconds: float = 30.0,
         denied: bool = False,
+        bulk: bool = False,
     ) -> "asyncio.Future[Reply]":
         """Submit a request; the future gets the lane's reply."""
         method, _ = METHODS[type(request)]
@@ -66,7 +66,7 @@ class Caller:
             principal=principal,
             risk_verdict=lane_pb2.RISK_VERDICT_DENY if denied else lane_pb2.RISK_VERDICT_ALLOW,
         )
-        parsed, command = translate.translate(envelope, translate.principal(principal))
+        parsed, command, fingerprint = translate.translate(envelope, translate.principal(principal))
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
 
         def reply(answer: Reply) -> None:
@@ -80,9 +80,10 @@ class Caller:
                 method=method,
                 method_name=lane_pb2.Method.Name(method).removeprefix("METHOD_"),
                 request=parsed,
-                fingerprint=fingerprint.fingerprint(method, parsed),
+                fingerprint=fingerprint,
                 size=len(envelope.request),
                 deadline=time.monotonic() + timeout_seconds,
+                bulk=bulk,
             )
         )
         return future

@@ -148,11 +148,29 @@ async def test_a_full_queue_refuses_with_a_hint(storage: LaneStorage) -> None:
     lane = Lane(storage, region="eu", shard="s1", owner="o", limits=Limits(queue_commands_max=10))
     caller = Caller(lane)
 
-    futures = [caller.send(authorize(f"acc_{n}", "mer", 1)) for n in range(11)]
+    futures = [
+        caller.send(account_pb2.CreateAccountRequest(request_id=f"r{n}", user_id=f"u{n}"))
+        for n in range(11)
+    ]
 
     reply = await futures[10]
     assert (reply.reason, reply.retry_delay_ms > 0) == ("LANE_QUEUE_FULL", True)
     assert not any(future.done() for future in futures[:10])
+
+
+async def test_bulk_gives_way_first_and_what_finishes_a_payment_last(
+    storage: LaneStorage,
+) -> None:
+    lane = Lane(storage, region="eu", shard="s1", owner="o", limits=Limits(queue_commands_max=100))
+    caller = Caller(lane)
+
+    def refused(request: object, count: int, *, bulk: bool = False) -> int:
+        futures = [caller.send(request, bulk=bulk) for _ in range(count)]
+        return sum(future.done() for future in futures)
+
+    assert refused(authorize("acc_a", "mer", 1, unique()), 70, bulk=True) == 10
+    assert refused(authorize("acc_b", "mer", 1, unique()), 30) == 5
+    assert refused(payment_pb2.VoidPaymentRequest(request_id=unique(), payment_id="p"), 20) == 5
 
 
 async def test_a_command_whose_deadline_has_passed_is_dropped_undecided(

@@ -32,13 +32,75 @@ ALTERATIONS = {
         f"WHERE id = {ONE.format('transfers')} RETURNING id",
         ("transfers id={}: debit_posted_after is",),
     ),
+    "the transfer before a transfer, of the account that it debits": Alteration(
+        "UPDATE transfers SET debit_previous_id = credit_previous_id || 'x'"
+        f" WHERE id = {ONE.format('transfers')} RETURNING id",
+        (
+            "transfers id={}: debit_previous_id is",
+            "(the account's transfer before)",
+            "(record in the journal)",
+        ),
+        only=2,
+    ),
+    "the transfer before a transfer, of the account that it credits": Alteration(
+        "UPDATE transfers SET credit_previous_id = ''"
+        f" WHERE id = {ONE.format('transfers')} RETURNING id",
+        (
+            "transfers id={}: credit_previous_id is '', expected",
+            "(the account's transfer before)",
+            "(record in the journal)",
+        ),
+        only=2,
+    ),
+    "a mark of another account": Alteration(
+        "UPDATE account_marks AS m SET transfer_id ="
+        " (SELECT max(t.id) FROM transfers AS t"
+        "   WHERE m.account_id NOT IN (t.debit_account_id, t.credit_account_id))"
+        " RETURNING account_id",
+        ("account_marks account_id={} transfer_id=", "is not a transfer of the account"),
+    ),
+    "a mark that leads nowhere": Alteration(
+        "INSERT INTO account_marks SELECT id, 'trf_eu_0' FROM accounts WHERE user_id = 'alice'"
+        " RETURNING account_id",
+        ("account_marks account_id={} transfer_id=trf_eu_0: is not a transfer of the account",),
+        only=1,
+    ),
+    "an account's newest transfer": Alteration(
+        "UPDATE accounts SET last_transfer_id = '' WHERE user_id = 'alice' RETURNING id",
+        (
+            "accounts id={}: last_transfer_id is '', expected",
+            "(its newest transfer)",
+            "(newest image in the journal)",
+        ),
+        only=2,
+    ),
+    "an account's newest payment": Alteration(
+        "UPDATE accounts SET last_payment_id = (SELECT min(id) FROM payments)"
+        " WHERE user_id = 'alice' RETURNING id",
+        (
+            "accounts id={}: last_payment_id is",
+            "(its newest payment)",
+            "(newest image in the journal)",
+        ),
+        only=2,
+    ),
+    "the payment before a payment": Alteration(
+        "UPDATE payments SET payer_previous_id = '' WHERE amount = 50 RETURNING id",
+        (
+            "payments id={}: payer_previous_id is '', expected",
+            "(the payer's payment before)",
+            "(newest image in the journal)",
+        ),
+        only=2,
+    ),
     "a deleted transfer": Alteration(
         f"DELETE FROM transfers WHERE id = {ONE.format('transfers')} RETURNING id",
         ("transfers id={}: is missing (journal seq=",),
     ),
     "an invented transfer": Alteration(
         "INSERT INTO transfers SELECT 'trf_eu_0', debit_account_id, credit_account_id, 1, currency,"
-        " 'TOP_UP', NULL, NULL, '', 0, 0, 1, created_at FROM transfers LIMIT 1 RETURNING id",
+        " 'TOP_UP', NULL, NULL, '', 0, 0, 1, created_at, '', '' FROM transfers LIMIT 1"
+        " RETURNING id",
         ("transfers id={}: is in the table with seq 1, but not in the journal",),
     ),
     "an account's posted": Alteration(
@@ -67,7 +129,7 @@ ALTERATIONS = {
     ),
     "an invented account": Alteration(
         "INSERT INTO accounts SELECT 'acc_eu_0', tenant_id, '', kind, currency, state, 0, 0, 0, 1,"
-        " created_at, updated_at FROM accounts WHERE user_id = 'alice' RETURNING id",
+        " created_at, updated_at, '', '' FROM accounts WHERE user_id = 'alice' RETURNING id",
         ("accounts id={}: is in the table, but not in the journal",),
         only=1,
     ),
@@ -112,17 +174,23 @@ ALTERATIONS = {
     ),
     "a deleted payment": Alteration(
         "DELETE FROM payments WHERE amount = 50 RETURNING id",
-        ("payments id={}: is missing, expected version 1 (journal seq=",),
-        only=1,
+        (
+            "payments id={}: is missing, expected version 1 (journal seq=",
+            "payer_previous_id is '{}', expected",
+        ),
+        only=2,
     ),
     "an invented payment": Alteration(
         "INSERT INTO payments SELECT 'pay_eu_0', tenant_id, merchant_id, payer_account_id,"
         " settlement_account_id, state, capture_method, decline_reason, currency, amount,"
         " captured, capturable, refunded, refund_pending, fee, fee_refunded, fee_basis_points,"
         " fee_fixed, fee_refund_policy, hold_expires_at, description, metadata, version,"
-        " created_at, updated_at FROM payments WHERE amount = 50 RETURNING id",
-        ("payments id={}: version 2 is in the table, but not in the journal",),
-        only=1,
+        " created_at, updated_at, payer_previous_id FROM payments WHERE amount = 50 RETURNING id",
+        (
+            "payments id={}: version 2 is in the table, but not in the journal",
+            "payer_previous_id is '', expected '{}' (the payer's payment before)",
+        ),
+        only=3,
     ),
     "a refund's amount": Alteration(
         "UPDATE refunds SET amount = amount + 1 WHERE amount = 300 RETURNING id",

@@ -175,11 +175,12 @@ FILL = """
         id, tenant_id, merchant_id, payer_account_id, settlement_account_id, state,
         capture_method, decline_reason, currency, amount, captured, capturable, refunded,
         refund_pending, fee, fee_refunded, fee_basis_points, fee_fixed, fee_refund_policy,
-        description, metadata, version, created_at, updated_at
+        description, metadata, version, created_at, updated_at, payer_previous_id
     )
     SELECT 'pay_eu_1' || lpad(n::text, 12, '0'), $2, 'mer_eu_' || n % 20, 'acc_eu_' || n % 100,
            'acc_eu_s', 'CAPTURED', 'AUTOMATIC', '', 'EUR', 1, 1, 0, 0, 0, 0, 0, 0, 0, 'KEEP', '',
-           '', 1, now(), now()
+           '', 1, now(), now(),
+           CASE WHEN n > 100 THEN 'pay_eu_1' || lpad((n - 100)::text, 12, '0') ELSE '' END
       FROM generate_series(1, $1::int) AS n
 """
 

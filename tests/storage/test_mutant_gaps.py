@@ -34,6 +34,7 @@ PAYMENT = Payment(
     version=1,
     created_at=1,
     updated_at=1,
+    payer_previous_id="",
 )
 
 

@@ -22,13 +22,15 @@ from processor.ports import (
     StoredKey,
     Unavailable,
 )
-from storage.postgres.columns import ARGUMENT_TYPES
+from storage.postgres.columns import ARGUMENTS
 from storage.postgres.lane_store import PostgresLaneStore
 from tests.conftest import Shard
 
 
 def account(account_id: str = "acc_eu_1", version: int = 1, **changes: Any) -> Account:
-    row = Account(account_id, "dev", "u", "CONSUMER_WALLET", "EUR", "OPEN", 0, 0, 0, version, 1, 1)
+    row = Account(
+        account_id, "dev", "u", "CONSUMER_WALLET", "EUR", "OPEN", 0, 0, 0, version, 1, 1, "", ""
+    )
     return row._replace(**changes)
 
 
@@ -68,7 +70,7 @@ async def test_apply_has_as_many_arguments_as_the_store_sends(shard: Shard) -> N
     )
 
     await connection.close()
-    assert count == len(ARGUMENT_TYPES)
+    assert count == len(ARGUMENTS)
 
 
 async def test_a_second_owner_waits_while_the_first_one_lives(shard: Shard) -> None:

@@ -11,7 +11,7 @@ from processor import pages
 from processor.domain import refusals
 from processor.domain.accounts import Kind
 from processor.domain.commands import Principal
-from storage.postgres.snapshot import SCAN_MAX
+from storage.postgres.chains import SCAN_MAX
 from tender.v1 import (
     account_pb2,
     payment_pb2,

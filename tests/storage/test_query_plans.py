@@ -9,6 +9,7 @@ import pytest
 
 from processor import pages
 from processor.domain import ids
+from storage.postgres import chains
 from storage.postgres.columns import instant
 from storage.postgres.queries import SETTINGS
 from storage.postgres.snapshot import PostgresSnapshot
@@ -20,10 +21,12 @@ from tests.storage.office import Office, fill_payments
 FILL_TRANSFERS = """
     INSERT INTO transfers (
         id, debit_account_id, credit_account_id, amount, currency, reason, description,
-        debit_posted_after, credit_posted_after, seq, created_at
+        debit_posted_after, credit_posted_after, seq, created_at, debit_previous_id,
+        credit_previous_id
     )
     SELECT 'trf_eu_' || lpad(n::text, 12, '0'), 'acc_eu_' || n % 100, 'acc_eu_' || (n + 1) % 100,
-           1, 'EUR', 'PERSON_TO_PERSON', '', 0, 0, 1, now()
+           1, 'EUR', 'PERSON_TO_PERSON', '', 0, 0, 1, now(),
+           'trf_eu_' || lpad((n - 1)::text, 12, '0'), 'trf_eu_' || lpad((n - 99)::text, 12, '0')
       FROM generate_series(1, $1::int) AS n
 """
 FILL_REFUNDS = """
@@ -48,19 +51,30 @@ FILL_JOURNAL = """
 FILL_ACCOUNTS = """
     INSERT INTO accounts (
         id, tenant_id, user_id, kind, currency, state, posted, held, floor, version, created_at,
-        updated_at
+        updated_at, last_transfer_id, last_payment_id
     )
     SELECT 'acc_eu_' || lpad(n::text, 12, '0'), 'acme', 'user-' || n % 1000, 'CONSUMER_WALLET',
-           'EUR', 'OPEN', 0, 0, 0, 1, now(), now()
+           'EUR', 'OPEN', 0, 0, 0, 1, now(), now(), 'trf_eu_' || lpad(n::text, 12, '0'),
+           'pay_eu_1' || lpad(n::text, 12, '0')
       FROM generate_series(1, $1::int) AS n
 """
+FILL_MARKS = """
+    INSERT INTO account_marks (account_id, transfer_id)
+    SELECT 'acc_eu_' || n % 100, 'trf_eu_' || lpad(n::text, 12, '0')
+      FROM generate_series(1, $1::int) AS n
+"""
+
+
+FILLS: Final = (
+    FILL_TRANSFERS, FILL_REFUNDS, FILL_REQUESTS, FILL_JOURNAL, FILL_ACCOUNTS, FILL_MARKS
+)  # fmt: skip
 
 
 @pytest.fixture
 async def full(office: Office) -> Office:
     """Ten thousand rows in every table that is listed."""
     await fill_payments(office, 10_000)
-    for sql in (FILL_TRANSFERS, FILL_REFUNDS, FILL_REQUESTS, FILL_JOURNAL, FILL_ACCOUNTS):
+    for sql in FILLS:
         await office.execute(sql, 10_000)
     await office.execute("ANALYZE")
     return office
@@ -74,12 +88,17 @@ GUARDED: Final[dict[str, tuple[str, list[Any], set[str]]]] = {
         ["mer_eu_7", pages.FIRST, LIMIT],
         {"payments_merchant_idx"},
     ),
-    "payments by payer": (S.BY_PAYER, ["acc_eu_7", pages.FIRST, LIMIT], {"payments_payer_idx"}),
-    "payments by both": (
-        S.BY_BOTH,
-        ["acc_eu_7", pages.FIRST, "mer_eu_7", LIMIT],
-        {"payments_payer_idx"},
+    "payments by payer": (
+        chains.PAYMENTS_BY_PAYER,
+        ["acc_eu_7", pages.FIRST, LIMIT],
+        {"accounts_pkey", "payments_pkey"},
     ),
+    "payments by both": (
+        chains.PAYMENTS_BY_BOTH,
+        ["acc_eu_7", pages.FIRST, LIMIT, "mer_eu_7"],
+        {"accounts_pkey", "payments_pkey"},
+    ),
+    "payments by id": (S.PAYMENTS, [["pay_eu_7", "pay_eu_8"]], {"payments_pkey"}),
     "payments by tenant": (
         S.PAYMENTS_BY_TENANT,
         [pages.FIRST, TENANT, LIMIT],
@@ -102,14 +121,14 @@ GUARDED: Final[dict[str, tuple[str, list[Any], set[str]]]] = {
         {"accounts_pkey"},
     ),
     "transfers": (
-        S.TRANSFERS,
+        chains.TRANSFERS,
         ["acc_eu_7", pages.FIRST, LIMIT],
-        {"transfers_debit_idx", "transfers_credit_idx"},
+        {"accounts_pkey", "transfers_pkey"},
     ),
     "balance": (
-        S.BALANCE_AT,
+        chains.BALANCE_AT,
         ["acc_eu_7", ids.first_at(ids.TRANSFER, REGION, 10**15), instant(10**15)],
-        {"transfers_debit_idx", "transfers_credit_idx"},
+        {"account_marks_pkey", "accounts_pkey", "transfers_pkey"},
     ),
     "refunds": (S.REFUNDS, ["pay_eu_7", 100], {"refunds_payment_idx"}),
     "payment by request": (

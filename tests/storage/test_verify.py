@@ -110,7 +110,7 @@ async def content(shard: Shard) -> Content:
     async with running(PostgresLaneStore(shard.lane_url, "s1")) as lane:
         caller = Caller(lane)
         filled = await fill(caller)
-        await asyncio.gather(*(in_one_batch(caller, filled) for _ in range(20)))
+        await asyncio.gather(*(in_one_batch(caller, filled) for _ in range(40)))
         return filled
 
 

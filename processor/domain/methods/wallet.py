@@ -42,39 +42,41 @@ class Wallet:
         assert not holds or HOLD_SECONDS_MIN <= hold_seconds <= HOLD_SECONDS_MAX
         schedule = terms.fee_schedule
         captured = command.amount if automatic and not declined else 0
+        # By position: several times faster than by name, for every payment.
         payment = Payment(
-            id=draft.context.mint.next(ids.PAYMENT, ids.bucket_of_id(payer.id)),
-            tenant_id=payer.tenant_id,
-            merchant_id=command.merchant_id,
-            payer_account_id=payer.id,
-            settlement_account_id=settlement.id,
-            state=State.DECLINED if declined else State.AUTHORIZED if holds else State.CAPTURED,
-            capture_method=command.capture_method,
-            decline_reason=reason,
-            currency=command.currency,
-            amount=command.amount,
-            captured=captured,
-            capturable=command.amount if holds else 0,
-            refunded=0,
-            refund_pending=0,
-            fee=schedule.fee(captured),
-            fee_refunded=0,
-            fee_basis_points=schedule.basis_points,
-            fee_fixed=schedule.fixed,
-            fee_refund_policy=schedule.refund_policy,
-            hold_expires_at=now + hold_seconds * MICROSECONDS if holds else None,
-            description=command.description,
-            metadata=command.metadata,
-            version=1,
-            created_at=now,
-            updated_at=now,
+            draft.context.mint.next(ids.PAYMENT, ids.bucket_of_id(payer.id)),
+            payer.tenant_id,
+            command.merchant_id,
+            payer.id,
+            settlement.id,
+            State.DECLINED if declined else State.AUTHORIZED if holds else State.CAPTURED,
+            command.capture_method,
+            reason,
+            command.currency,
+            command.amount,
+            captured,
+            command.amount if holds else 0,  # Capturable.
+            0,  # Refunded.
+            0,  # Refund pending.
+            schedule.fee(captured),
+            0,  # Fee refunded.
+            schedule.basis_points,
+            schedule.fixed,
+            schedule.refund_policy,
+            now + hold_seconds * MICROSECONDS if holds else None,
+            command.description,
+            command.metadata,
+            1,  # Version.
+            now,
+            now,
+            payer.last_payment_id,
         )
         if declined:
             return draft.put_payment(payment, "payment_declined")
         if automatic:
-            self._post(draft, payment, payer, settlement, command.amount, payment.fee)
+            self._post(draft, payment, payer, settlement, command.amount, payment.fee, is_new=True)
             return draft.put_payment(payment, "payment_captured")
-        draft.hold(payer.id, command.amount)
+        draft.hold(payer.id, command.amount, last_payment_id=payment.id)
         return draft.put_payment(payment, "payment_authorized")
 
     def capture(self, draft: Draft, payment: Payment, amount: int, *, final: bool) -> Payment:
@@ -189,6 +191,7 @@ class Wallet:
             draft.account(payment.settlement_account_id),
             amount,
             fee - payment.fee,
+            is_new=False,
         )
         done = capturable == 0
         return draft.put_payment(
@@ -210,11 +213,21 @@ class Wallet:
         settlement: Account,
         amount: int,
         fee: int,
+        *,
+        is_new: bool,
     ) -> None:
         """Move what is captured to the merchant, and its fee on to the fees account."""
-        draft.move(payer, settlement, amount, Reason.CAPTURE, payment_id=payment.id)
-        if fee > 0:
-            fees = draft.own_account(payment.tenant_id, accounts.Kind.FEES, payment.currency)
-            require_open(fees)
-            settlement = draft.account(settlement.id)
-            draft.move(settlement, fees, fee, Reason.FEE, payment_id=payment.id)
+        last_payment_id = payment.id if is_new else payer.last_payment_id
+        if not fee:
+            draft.move(
+                payer,
+                settlement,
+                amount,
+                Reason.CAPTURE,
+                payment_id=payment.id,
+                last_payment_id=last_payment_id,
+            )
+            return
+        fees = draft.own_account(payment.tenant_id, accounts.Kind.FEES, payment.currency)
+        require_open(fees)
+        draft.capture(payer, settlement, fees, amount, fee, payment.id, last_payment_id)

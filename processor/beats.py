@@ -1,0 +1,255 @@
+"""The three beats of a lane that is held: decide what waits, apply it in one statement, answer.
+
+While one batch is being applied, the next is being decided on top of it. Nothing of it is sent
+before its predecessor is committed, so a batch that fails takes only memory along: both are undone,
+and what they touched is loaded again.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from kit import metrics
+from processor.cache import Cache
+from processor.clock import LaneClock
+from processor.domain import ids, needs
+from processor.domain.context import Context
+from processor.domain.view import Item
+from processor.entries import Entry, Reply, internal_error
+from processor.openbatch import OpenBatch
+from processor.ports import (
+    Batch,
+    Conflict,
+    Fenced,
+    KeyTaken,
+    LaneStorage,
+    Opened,
+    Rejected,
+)
+from processor.waiting import WaitingRoom
+from processor.work import Decider
+
+BATCH_BYTES_MAX: Final = 1 << 20
+BATCH_SECONDS_TARGET: Final = 0.008
+"""An apply takes about this long at most (R1); the count that fits is learned."""
+BATCH_COUNT_MIN: Final = 200
+"""Smaller ones cost more than they save, however busy the machine: 50 took twice the CPU."""
+KEYS_TAKEN_SECONDS: Final = 1.0
+"""Keys are looked up for so long after a repeated request that was not in memory; so such a one
+fails a batch once in that time."""
+HEARTBEAT_SECONDS: Final = 1.0
+"""An idle lane checks that it still owns the shard this often."""
+FAILED_BATCHES_MAX: Final = 3
+"""Batches that may fail with a command in them before the command is failed."""
+
+Replies = Sequence[tuple[Entry, Reply]]
+
+
+class Beats:
+    """Decides and applies for as long as one takeover lasts."""
+
+    def __init__(
+        self,
+        storage: LaneStorage,
+        cache: Cache,
+        room: WaitingRoom,
+        place: needs.Place,
+        opened: Opened,
+        *,
+        batch_commands_max: int,
+        finish: Callable[[Replies], None],
+        signal: Callable[[], None],
+    ) -> None:
+        self.clock = LaneClock(opened.clock, opened.last_written_at)
+        self.seq, self.head = opened.seq, opened.hash
+        self._storage = storage
+        self._cache = cache
+        self._room = room
+        self._place = place
+        self._opened = opened
+        self._decider = Decider(cache, room, place)
+        self._finish = finish
+        self._signal = signal
+        self._serial = random.SystemRandom().randrange(ids.SERIAL_LIMIT // 2)
+        self._batch_commands_max = self._count_max = batch_commands_max
+        self._open: OpenBatch | None = None
+        self._flying: Batch | None = None
+        self._is_mending = False
+        self._may_decide = asyncio.Event()
+        self._has_decided = asyncio.Event()
+
+    def go_on(self) -> None:
+        """Say that a command may be ready."""
+        self._may_decide.set()
+
+    async def decide(self) -> None:
+        """Decide what is ready, as it comes, until cancelled."""
+        while True:
+            await self._may_decide.wait()
+            self._may_decide.clear()
+            self._decide_ready()
+
+    async def apply(self) -> None:
+        """Apply what is decided, batch after batch, until cancelled.
+
+        Raises Fenced, Ambiguous, Conflict or Unavailable: the lane must be taken over again.
+        """
+        while True:
+            if (batch := self._open) is None:
+                self._has_decided.clear()
+                try:
+                    async with asyncio.timeout(HEARTBEAT_SECONDS):
+                        await self._has_decided.wait()
+                except TimeoutError:
+                    await self._storage.check(self._opened.ownership)
+                continue
+            self._open = None
+            self._signal()
+            await self._commit(batch)
+
+    def _decide_ready(self) -> None:
+        """Decide what is ready into the open batch, until that is full."""
+        if self._is_mending or not self._room.has_ready:
+            return
+        batch = self._open = self._open or self._new_batch()
+        count_left = self._count_max - len(batch.replies)
+        if count_left <= 0 or batch.size >= BATCH_BYTES_MAX:
+            return
+        if not self._decide(self._room.take(count_left, BATCH_BYTES_MAX - batch.size), batch):
+            self._room.restart()
+            self._signal()
+        if len(batch.replies) >= self._count_max:
+            # Sealed while its predecessor is being applied, there is less to do in between.
+            batch.seal(self._flying.hash if self._flying else self.head)
+        self._has_decided.set()
+
+    def _decide(self, entries: list[Entry], batch: OpenBatch) -> bool:
+        started = time.perf_counter()
+        done = self._decider.decide(
+            entries, batch, expiring=self.clock.trusted, monotonic_now=time.monotonic()
+        )
+        self._serial = batch.context.mint.serial
+        metrics.LANE_DECIDE.observe(time.perf_counter() - started)
+        return done
+
+    def _new_batch(self) -> OpenBatch:
+        now = self.clock.now()
+        region, shard = self._place
+        context = Context(now, region, shard, ids.Mint(region, now, self._serial))
+        seq = (self._flying.seq if self._flying else self.seq) + 1
+        return OpenBatch(self._cache, context, self._opened, seq)
+
+    async def _commit(self, batch: OpenBatch) -> None:
+        """Apply a batch, then reply. One that fails leaves nothing behind, nor does the next."""
+        if batch.writes:
+            try:
+                await self._apply(batch)
+            except KeyTaken as error:
+                self._undo(batch)
+                self._count_failure(batch, error)
+                self._room.load_keys_for(KEYS_TAKEN_SECONDS)
+                self._room.restart()
+                self._signal()
+                return
+            except Rejected as error:
+                await self._mend(batch, error)
+                return
+            except Conflict as error:
+                self._count_failure(batch, error)
+                raise
+        elif batch.replies:
+            await self._storage.check(self._opened.ownership)
+        metrics.LANE_BATCH_SIZE.observe(len(batch.replies))
+        metrics.LANE_HOLDS_EXPIRED.inc(batch.holds_expired)
+        self._finish(batch.replies)
+        self._signal()  # Those that waited for one of these.
+        self._cache.evict(self._spared)
+        metrics.LANE_QUEUE_DEPTH.set(len(self._room))
+
+    async def _apply(self, batch: OpenBatch) -> None:
+        self._flying = sealed = batch.seal(self.head)
+        started = time.perf_counter()
+        before = [entry.uncertain for entry, _ in batch.replies]
+        for entry, _ in batch.replies:
+            entry.uncertain = True  # Until storage says otherwise, also if this task is cancelled.
+        try:
+            await self._storage.apply(self._opened.ownership, sealed)
+        except (Rejected, Conflict, Fenced):
+            for (entry, _), uncertain in zip(batch.replies, before, strict=True):
+                entry.uncertain = uncertain
+            raise
+        finally:
+            self._flying = None
+        seconds = time.perf_counter() - started
+        self.seq, self.head = sealed.seq, sealed.hash
+        self._learn_pace(len(batch.replies), seconds)
+        metrics.JOURNAL_SEQ.set(sealed.seq)
+        metrics.LANE_REQUEST_KEYS_DELETED.inc(len(sealed.deleted_keys))
+        metrics.LANE_APPLY.observe(seconds)
+
+    def _undo(self, batch: OpenBatch) -> None:
+        """Forget a batch that was not committed, and the one decided on top of it."""
+        if self._open is not None:
+            self._open.undo()
+            self._open = None
+        batch.undo()
+
+    async def _mend(self, batch: OpenBatch, error: Rejected) -> None:
+        """Find the command whose data is refused; nothing else is decided meanwhile."""
+        is_outermost, self._is_mending = not self._is_mending, True
+        self._undo(batch)
+        await self._bisect([entry for entry, _ in batch.replies], error)
+        if is_outermost:
+            self._is_mending = False
+            self._room.restart()
+            self._signal()
+
+    async def _bisect(self, entries: list[Entry], error: Rejected) -> None:
+        """Reload, and decide each half anew (R7)."""
+        for tenant_id in {key[0] for entry in entries if (key := entry.request_key)}:
+            metrics.LANE_BISECTIONS.labels(tenant_id).inc()
+        if len(entries) == 1:
+            self._fail(entries[0], error)
+            return
+        middle = len(entries) // 2
+        for half in (entries[:middle], entries[middle:]):
+            items = {
+                item
+                for entry in half
+                for item in needs.needed(entry.command, self._cache, self._place)
+            }
+            loaded = await self._storage.load(list(items))
+            self._cache.forget(items)
+            self._cache.absorb(loaded)
+            batch = self._new_batch()
+            self._decide(half, batch)
+            await self._commit(batch)
+
+    def _count_failure(self, batch: OpenBatch, error: Conflict) -> None:
+        for entry, _ in batch.replies:
+            entry.attempts += 1
+            if entry.attempts >= FAILED_BATCHES_MAX:
+                self._fail(entry, error)
+
+    def _fail(self, entry: Entry, error: Exception) -> None:
+        metrics.LANE_INTERNAL_ERRORS.inc()
+        self._finish([(entry, internal_error(entry, error))])
+
+    def _spared(self) -> set[Item]:
+        """Return what the cache must not evict."""
+        spared = set(self._room.needed())
+        if self._open is not None:
+            spared |= self._open.touched()
+        return spared
+
+    def _learn_pace(self, count: int, seconds: float) -> None:
+        """Let a full batch shrink or grow towards the target; others say nothing."""
+        if count < self._count_max:
+            return
+        if seconds > BATCH_SECONDS_TARGET:
+            lowest = min(BATCH_COUNT_MIN, self._batch_commands_max)
+            self._count_max = max(lowest, self._count_max * 9 // 10)
+        else:
+            self._count_max = min(self._batch_commands_max, self._count_max + 10)

@@ -1,0 +1,132 @@
+"""The wire form of a payment, written by hand: every payment pays for it, and this is a third of
+what building and serializing the message costs. Tests compare it with the generated code.
+
+Fields stand in the order of their numbers and defaults are left out, as protobuf writes them.
+"""
+
+import functools
+from typing import Final
+
+from processor.domain.payments import Payment
+
+_SMALL: Final = 1 << 14
+"""Numbers whose varints are made once: lengths, small amounts, versions."""
+
+_MEMORY_MAX: Final = 4_096
+"""Remembered schedules, times and currencies; far more than one lane sees at a time."""
+
+
+def varint(number: int) -> bytes:
+    """Return a number from 0 to 2^64 - 1 as a varint."""
+    return _VARINTS[number] if number < _SMALL else _long_varint(number)
+
+
+def _long_varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 127:
+        out.append(number & 127 | 128)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+_VARINTS: Final = tuple(_long_varint(number) for number in range(_SMALL))
+
+
+def _head(number: int) -> bytes:
+    return varint(number << 3 | 2)
+
+
+# By field number: tag and length of a text below 128 bytes, in one piece.
+_HEADS: Final = tuple(
+    tuple(_head(number) + varint(length) for length in range(128)) for number in range(32)
+)
+
+
+def field(number: int, body: bytes) -> bytes:
+    """Return a length-delimited field: text, bytes or a message."""
+    length = len(body)
+    if length < 128:
+        return _HEADS[number][length] + body
+    return _head(number) + varint(length) + body
+
+
+def text(number: int, value: str) -> bytes:
+    """Return a text field; nothing for an empty one."""
+    return field(number, value.encode()) if value else b""
+
+
+def integer(number: int, value: int) -> bytes:
+    """Return a non-negative integer or enum field; nothing for 0."""
+    return varint(number << 3) + varint(value) if value else b""
+
+
+@functools.lru_cache(maxsize=_MEMORY_MAX)
+def _money_head(currency: str) -> bytes:
+    return text(1, currency) + varint(2 << 3)
+
+
+@functools.lru_cache(maxsize=_MEMORY_MAX)
+def _zero_money(number: int, currency: str) -> bytes:
+    return field(number, text(1, currency))
+
+
+def money(number: int, currency: str, minor_units: int) -> bytes:
+    """Return a Money field of a non-negative amount."""
+    if not minor_units:
+        return _zero_money(number, currency)
+    return field(number, _money_head(currency) + varint(minor_units))
+
+
+@functools.lru_cache(maxsize=_MEMORY_MAX)
+def timestamp(number: int, time_us: int) -> bytes:
+    """Return a Timestamp field for µs since 1970; a batch has but one time."""
+    seconds, micros = divmod(time_us, 1_000_000)
+    return field(number, integer(1, seconds) + integer(2, micros * 1_000))
+
+
+@functools.lru_cache(maxsize=_MEMORY_MAX)
+def _fee_schedule(basis_points: int, fixed: int, refund_policy: int) -> bytes:
+    body = integer(1, basis_points) + integer(2, fixed) + integer(3, refund_policy)
+    return field(15, body)
+
+
+@functools.lru_cache(maxsize=_MEMORY_MAX)
+def _kind(state: int, capture_method: int, decline_reason: int) -> bytes:
+    return integer(5, state) + integer(6, capture_method) + integer(7, decline_reason)
+
+
+def payment(
+    row: Payment,
+    *,
+    state: int,
+    capture_method: int,
+    decline_reason: int,
+    refund_policy: int,
+    metadata: dict[str, str],
+) -> bytes:
+    """Return a tender.v1.Payment; the enums come as the contract's numbers."""
+    currency = row.currency
+    parts = [
+        text(1, row.id),
+        text(2, row.merchant_id),
+        text(3, row.payer_account_id),
+        text(4, row.settlement_account_id),
+        _kind(state, capture_method, decline_reason),
+        money(8, currency, row.amount),
+        money(9, currency, row.captured),
+        money(10, currency, row.capturable),
+        money(11, currency, row.refunded),
+        money(12, currency, row.refund_pending),
+        money(13, currency, row.fee),
+        money(14, currency, row.fee_refunded),
+        _fee_schedule(row.fee_basis_points, row.fee_fixed, refund_policy),
+        b"" if row.hold_expires_at is None else timestamp(16, row.hold_expires_at),
+        timestamp(17, row.created_at),
+        timestamp(18, row.updated_at),
+        integer(19, row.version),
+        text(20, row.description),
+    ]
+    for key, value in metadata.items():
+        parts.append(field(21, field(1, key.encode()) + field(2, value.encode())))
+    return b"".join(parts)
