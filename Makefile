@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.installed
 
-.PHONY: demo up down test check proto fmt lock load load-ui clean
+.PHONY: demo up down test check proto fmt lock load load-ui bench clean
 
 demo: $(READY) ## Tell a short story on a stack of its own, then stop it.
 	$(BIN)/tender demo
@@ -34,6 +34,9 @@ fmt: $(READY) ## Format Python, protos and imports in place.
 
 lock: $(READY) ## Resolve pyproject.toml into requirements.lock anew.
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+
+bench: $(READY) ## Measure on a stack of its own; `make bench ARGS=--quick` takes a minute.
+	$(BIN)/tender bench $(ARGS)
 
 clean: ## Remove what the tools left behind; the stack's data and .venv stay.
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

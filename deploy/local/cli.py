@@ -2,7 +2,16 @@
 
 import typer
 
-from deploy.local.commands import accounts, database, merchants, payments, shows, stacks
+from deploy.local.commands import (
+    accounts,
+    bench,
+    database,
+    gateway,
+    merchants,
+    payments,
+    shows,
+    stacks,
+)
 
 app = typer.Typer(
     name="tender",
@@ -12,9 +21,10 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for commands in (stacks, database, shows, payments):
+for commands in (stacks, gateway, database, shows, payments):
     app.add_typer(commands.app)
 app.add_typer(accounts.transfers_app)
+app.add_typer(bench.app, name="bench")
 app.add_typer(accounts.app, name="account")
 app.add_typer(merchants.app, name="merchant")
 app.add_typer(database.key_app, name="key")

@@ -1,0 +1,1 @@
+"""What is measured around the generator: CPU and memory of processes, pgbench, the machine."""

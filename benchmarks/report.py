@@ -1,0 +1,72 @@
+"""The table at the end of a run."""
+
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+
+def table(results: dict[str, Any]) -> Table:
+    """Return the scenarios with their medians, one a row."""
+    shown = Table(box=None, header_style="bold", pad_edge=False)
+    shown.add_column("scenario")
+    for name in (
+        *("payments/s", "rounds", "x pgbench", "p50 ms", "p99 ms", "p99.9", "max", "batch"),
+        *(
+            "gateway",
+            "proc.",
+            "postgres",
+            "redis",
+            "[bold]servers[/]",
+            "gener.",
+            "others",
+            "errors",
+        ),
+    ):
+        shown.add_column(name, justify="right")
+    for name, one in results["scenarios"].items():
+        cpu = one["cpu_us"]
+        shown.add_row(
+            f"[bold]{name}[/]",
+            f"[bold]{one['rate']:,.0f}[/]",
+            _spread(one),
+            _number(one["ratio"], ".2f"),
+            *(_number(one[key], ".1f") for key in ("p50_ms", "p99_ms", "p999_ms", "max_ms")),
+            _number(one.get("batch_mean"), ".0f"),
+            *(
+                _number(cpu.get(kind), ".1f")
+                for kind in ("gateway", "processor", "postgres", "redis")
+            ),
+            f"[bold]{one['servers_cpu_us']:.1f}[/]",
+            _number(cpu["generator"], ".1f"),
+            f"{one['others_cpu_share']:.2f}",
+            f"[red]{one['errors']}[/]" if one["errors"] else "0",
+        )
+    return shown
+
+
+def notes(results: dict[str, Any]) -> list[str]:
+    """Return what stands under the table."""
+    lines = []
+    if results["pgbench"]["tps"]:
+        lines.append(
+            f"pgbench: {results['pgbench']['tps']:,.0f} transactions/s, the highest of all"
+        )
+    lines.append("CPU columns: µs per payment; servers: gateway + processor + postgres + redis")
+    lines.append("others: cores that were busy with something else (1.00 is one whole core)")
+    verify, history = results["verify"], results["history"]
+    lines.append(f"verify: {_verdict(verify['ok'])}; history: {_verdict(history['ok'])}")
+    lines += [f"[red]{escape(problem)}[/]" for problem in results["failures"]]
+    return lines
+
+
+def _verdict(ok: bool | None) -> str:
+    return "not possible here" if ok is None else "[green]ok[/]" if ok else "[bold red]broken[/]"
+
+
+def _spread(one: dict[str, Any]) -> str:
+    return " ".join(f"{each['rate']:,.0f}" for each in one["rounds"])
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)

@@ -1,0 +1,80 @@
+"""What a caller of the benchmark asks for, and how long things take by default."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.measure import pgbench
+from deploy.local import seed
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """How long and how often; seconds."""
+
+    warm: float
+    measured: float
+    cold_measured: float
+    rounds: int
+    pgbench: int
+    pgbench_clients: tuple[int, ...]
+    knee_step: float
+    """Of each step of the search for the knee; 0 takes what the closed loop got for the knee."""
+    knee_held: float
+    """At each share of the knee, once it is found."""
+
+
+FULL: Final = Lengths(5, 20, 60, 3, 20, pgbench.CLIENTS, knee_step=6, knee_held=60)
+QUICK: Final = Lengths(1, 3, 6, 1, 3, (16, 32), knee_step=0, knee_held=5)
+
+KNEE_STEP_QUICK: Final = 2.0
+
+WARM: Final = seed.Seed()
+COLD: Final = seed.Seed(payers=3_000_000, request_keys=10_000_000)
+COLD_QUICK: Final = seed.Seed(payers=200_000, request_keys=400_000)
+
+COLD_CACHE_ITEMS: Final = 100_000
+
+
+@dataclass(frozen=True)
+class Target:
+    """A deployment that runs already."""
+
+    host: str
+    port: int
+    api_key: str
+    ca_file: Path | None = None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to measure, on what, and what must come of it."""
+
+    scenarios: Sequence[str]
+    data_dir: Path
+    lengths: Lengths = FULL
+    with_pgbench: bool = True
+    target: Target | None = None
+    stack: Mapping[str, Any] = field(default_factory=lambda: {"replicas": 0})
+    """More options of the stack, by their names in StackOptions."""
+    warm: seed.Seed = WARM
+    cold: seed.Seed = COLD
+    in_flight: int | None = None
+    knee: bool = False
+    soak_minutes: float = 0
+    pages: Path = Path("benchmarks/results")
+    p99_ms: float | None = None
+    rate_min: float | None = None
+
+
+def changed(
+    lengths: Lengths, *, seconds: float | None, rounds: int | None, knee: bool = False
+) -> Lengths:
+    """Return lengths with what was asked for in place of what is usual."""
+    if seconds is not None:
+        lengths = dataclasses.replace(lengths, measured=seconds, cold_measured=seconds)
+    if knee and not lengths.knee_step:
+        lengths = dataclasses.replace(lengths, knee_step=KNEE_STEP_QUICK)
+    return lengths if rounds is None else dataclasses.replace(lengths, rounds=rounds)
