@@ -96,7 +96,10 @@ def _local(wanted: Wanted, is_cold: bool, say: Say) -> Opened:
     """Start a stack of our own; a warm one is made anew, a cold one took long and is kept."""
     contents = wanted.cold if is_cold else wanted.warm
     options = StackOptions(
-        data_dir=wanted.data_dir / "warm", processor_env=_caches() if is_cold else {}
+        data_dir=wanted.data_dir / "warm",
+        # A standby lives on another machine: here it would take a core from both sides of the ratio.
+        replicas=0,
+        processor_env=_caches() if is_cold else {},
     )
     options = dataclasses.replace(options, **wanted.stack)
     place = options.data_dir

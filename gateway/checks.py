@@ -41,9 +41,16 @@ _NO_CARD_NUMBER: Final = "Must not hold what looks like a card number."
 Fullmatch = Callable[[str], re.Match[str] | None]
 
 
-def _id_check(pattern: str, description: str) -> Check:
-    fullmatch: Fullmatch = re.compile(pattern, re.ASCII).fullmatch
+def _fullmatch(pattern: str) -> Fullmatch:
+    return re.compile(pattern, re.ASCII).fullmatch
 
+
+fullmatch_wallet_id: Final = _fullmatch("acc" + _ID_BODY)
+fullmatch_payment_id: Final = _fullmatch("pay" + _ID_BODY)
+fullmatch_merchant_id: Final = _fullmatch("mer" + _ID_BODY)
+
+
+def _id_check(fullmatch: Fullmatch, description: str) -> Check:
     def check(value: str, path: str, found: list[Violation]) -> None:
         if not fullmatch(value):
             found.append(Violation(path, description))
@@ -51,13 +58,14 @@ def _id_check(pattern: str, description: str) -> Check:
     return check
 
 
-wallet_id = _id_check("acc" + _ID_BODY, "Must be the id of a wallet, acc_...")
-account_id = _id_check(f"acc{_ID_BODY}|{_SYSTEM_ID}", "Must be the id of an account.")
+wallet_id = _id_check(fullmatch_wallet_id, "Must be the id of a wallet, acc_...")
+account_id = _id_check(_fullmatch(f"acc{_ID_BODY}|{_SYSTEM_ID}"), "Must be the id of an account.")
 transfer_side = _id_check(
-    f"acc{_ID_BODY}|{_SYSTEM_ID}|world|fees", 'Must be the id of an account, "world" or "fees".'
+    _fullmatch(f"acc{_ID_BODY}|{_SYSTEM_ID}|world|fees"),
+    'Must be the id of an account, "world" or "fees".',
 )
-payment_id = _id_check("pay" + _ID_BODY, "Must be the id of a payment, pay_...")
-merchant_id = _id_check("mer" + _ID_BODY, "Must be the id of a merchant, mer_...")
+payment_id = _id_check(fullmatch_payment_id, "Must be the id of a payment, pay_...")
+merchant_id = _id_check(fullmatch_merchant_id, "Must be the id of a merchant, mer_...")
 
 
 def unless_empty(check: Check) -> Check:

@@ -1,30 +1,34 @@
-"""One public method, from the bytes of a request to the bytes of its answer.
+"""One public method that is one command or one query, from the bytes of a request to its answer.
 
-Handlers are raw: bytes in, bytes out. So a message that cannot be parsed gets a fixed text, and an
-answer goes from the lane to the caller without being parsed at all.
+Answers are bytes too: what the lane encoded goes to the caller without being parsed at all.
 """
 
 import asyncio
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol
 
-import grpc
 from google.protobuf.message import DecodeError
 
-from gateway import access, errors, identity, methods, validation
+from gateway import access, errors, methods, validation
+from gateway.commands import Command
 from gateway.errors import Refused
+from gateway.identity import Identity, KeyDirectory
 from kit import faults, metrics
 from tender.v1 import lane_pb2
 
 SERVER: Final = "gateway"
 MESSAGE_BYTES_MAX: Final = 64 * 1024
-_REPLAYED: Final = (("tender-replayed", "1"),)
+READS_MAX: Final = 1_000  # Of a method at a time; commands are bounded where they wait.
 
-if TYPE_CHECKING:
-    Context: TypeAlias = grpc.aio.ServicerContext[bytes, bytes]
-else:  # At run time it cannot be subscripted.
-    Context = grpc.aio.ServicerContext
+
+class Answer(NamedTuple):
+    """What a caller gets: a response message, serialized."""
+
+    response: bytes
+    # Whether it is the stored answer of an earlier call with the same request_id.
+    replayed: bool
 
 
 class Lane(Protocol):
@@ -33,6 +37,8 @@ class Lane(Protocol):
     def submit(
         self, method: int, request: bytes, principal: lane_pb2.Principal, timeout_seconds: float
     ) -> asyncio.Future[lane_pb2.Outcome]: ...
+    def send(self, command: Command, timeout_seconds: float) -> None: ...
+    async def submit_as_room_comes(self, commands: Sequence[Command]) -> None: ...
 
 
 class Queries(Protocol):
@@ -47,7 +53,7 @@ class Queries(Protocol):
 class Backends:
     """What carries calls out, and the longest that each kind may take."""
 
-    directory: identity.KeyDirectory
+    directory: KeyDirectory
     lane: Lane
     queries: Queries
     write_timeout_seconds: float
@@ -55,99 +61,203 @@ class Backends:
 
 
 class Endpoint:
-    """One public method."""
+    """A unary method as a transport sees it: who may call it, and how a call is answered."""
 
-    __slots__ = ("_backends", "_carry_out", "_meter", "_method", "_parse", "_timeout_seconds_max")
+    def __init__(self, route: methods.Route) -> None:
+        self.route = route
+        self.meter = metrics.RpcMeter(SERVER, route.name)
+
+    async def answer(
+        self, data: bytes, caller: Identity, seconds_left: float | None
+    ) -> Answer | Refused:
+        """Answer a call or refuse it; raises only CancelledError, when its caller left.
+
+        Nothing that goes wrong inside reaches the caller but an error id. `seconds_left` is what
+        remains of the caller's deadline, None without one.
+        """
+        started = time.perf_counter()
+        try:
+            answer = await self.carry_out(data, caller, seconds_left)
+        except BaseException as error:
+            seconds = time.perf_counter() - started
+            if is_departure(error):
+                self.meter.observe("CANCELLED", seconds)
+                raise
+            refused = as_refusal(error, self.route.name)
+            self.meter.observe(refused.code.name, seconds)
+            return refused
+        self.meter.observe("OK", time.perf_counter() - started)
+        return answer
+
+    async def carry_out(self, data: bytes, caller: Identity, seconds_left: float | None) -> Answer:
+        raise NotImplementedError
+
+
+class SingleEndpoint(Endpoint):
+    """A method that is one command or one query."""
 
     def __init__(self, method: methods.Method, backends: Backends) -> None:
-        self._method = method
-        self._backends = backends
+        super().__init__(method)
+        self._number = method.number
         self._parse = method.request.FromString
-        self._meter = metrics.RpcMeter(SERVER, method.name)
-        self._carry_out = self._read if method.is_read else self._execute
+        self._is_restricted = access.RULES[method.number]
         self._timeout_seconds_max = (
             backends.read_timeout_seconds if method.is_read else backends.write_timeout_seconds
         )
+        self._submit = backends.lane.submit
+        self._send = backends.lane.send
+        self._read = backends.queries.read
 
-    async def admit(self, metadata: identity.Metadata) -> identity.Identity:
-        """Return who calls, before a byte of the message is waited for; raises Refused only."""
-        try:
-            caller = await self._backends.directory.identify(identity.key_text(metadata))
-            access.require_scope(self._method.allowed, caller)
-        except BaseException as error:
-            refused = self._as_refusal(error)
-            self._meter.count(refused.code.name)
-            raise refused from None
-        return caller
-
-    async def handle(self, data: bytes, context: Context, caller: identity.Identity) -> bytes:
-        """Answer a call; nothing that goes wrong inside reaches the caller but an error id."""
-        started = time.perf_counter()
-        code = "CANCELLED"
-        try:
-            answer = await self._answer(data, context, caller)
-            code = "OK"
-            return answer
-        except BaseException as error:
-            refused = self._as_refusal(error)
-            code = refused.code.name
-            await errors.abort(context, refused)
-        finally:
-            self._meter.observe(code, time.perf_counter() - started)
-
-    def _as_refusal(self, error: BaseException) -> Refused:
-        """Translate what ended a call; raises it again when nobody waits for an answer.
-
-        This is the last wall: gRPC would send the text of an exception to the caller.
-        """
-        match error:
-            case Refused():
-                return error
-            case asyncio.CancelledError() if faults.cancelled_from_within():
-                return Refused("OUTCOME_UNKNOWN")
-            case Exception():
-                error_id = faults.record(SERVER, self._method.name, error)
-                return Refused("INTERNAL", metadata={"error_id": error_id})
-            case _:
-                raise error
-
-    async def _answer(self, data: bytes, context: Context, caller: identity.Identity) -> bytes:
+    def _checked(self, data: bytes, caller: Identity) -> bytes:
+        """Return the request to send on; raises Refused."""
         if len(data) > MESSAGE_BYTES_MAX:
             raise Refused("MESSAGE_TOO_LARGE")
         try:
             request = self._parse(data)
         except DecodeError:
             raise Refused("MESSAGE_MALFORMED") from None
-        validation.validate(self._method, request)
-        if access.RULES[self._method.number](request, caller):
-            data = request.SerializeToString()
-        return await self._carry_out(data, caller.principal, context)
+        validation.validate(self._number, request)
+        return request.SerializeToString() if self._is_restricted(request, caller) else data
 
-    async def _execute(self, data: bytes, principal: lane_pb2.Principal, context: Context) -> bytes:
-        # Only this RPC waits on the future: if it is cancelled, the command goes on without it.
-        outcome = await self._backends.lane.submit(
-            self._method.number, data, principal, self._timeout_seconds(context)
+    def _timeout_seconds(self, seconds_left: float | None) -> float:
+        return timeout_seconds(seconds_left, self._timeout_seconds_max)
+
+
+class CommandEndpoint(SingleEndpoint):
+    """A method that changes something."""
+
+    async def carry_out(self, data: bytes, caller: Identity, seconds_left: float | None) -> Answer:
+        # Only this call waits on the future: if it is cancelled, the command goes on without it.
+        outcome = await self._submit(
+            self._number,
+            self._checked(data, caller),
+            caller.principal,
+            self._timeout_seconds(seconds_left),
         )
-        if outcome.replayed:
-            context.set_trailing_metadata(_REPLAYED)
-        match outcome.WhichOneof("result"):
-            case "response":
-                return outcome.response
-            case "refusal":
-                raise errors.from_refusal(outcome.refusal)
-            case _:
-                raise AssertionError("the lane answered with neither a response nor a refusal")
+        return _answer_of(outcome)
 
-    async def _read(self, data: bytes, principal: lane_pb2.Principal, context: Context) -> bytes:
-        return await self._backends.queries.read(
-            self._method.number, data, principal, self._timeout_seconds(context)
-        )
+    def start(
+        self,
+        data: bytes,
+        caller: Identity,
+        seconds_left: float | None,
+        deliver: "Callable[[Answer | Refused], None]",
+    ) -> "CalledBack | None":
+        """Answer a call as `answer` does, by a callback and without a task; it is called once.
 
-    def _timeout_seconds(self, context: Context) -> float:
-        """Return what is left of the caller's deadline, at most the server's own maximum."""
-        remaining: float | None = context.time_remaining()
-        if remaining is None:
-            return self._timeout_seconds_max
-        if remaining <= 0:
-            raise Refused("DEADLINE_PASSED")
-        return min(remaining, self._timeout_seconds_max)
+        Returns the command while it is under way. `deliver` may be called before this returns,
+        and must not raise.
+        """
+        started = time.perf_counter()
+        try:
+            timeout = self._timeout_seconds(seconds_left)
+            request = self._checked(data, caller)
+            command = CalledBack(self._number, request, caller.principal, 0)
+            command.endpoint, command.started, command.deliver = self, started, deliver
+            self._send(command, timeout)
+        except (Exception, asyncio.CancelledError) as error:
+            refused = as_refusal(error, self.route.name)
+            self.meter.observe(refused.code.name, time.perf_counter() - started)
+            deliver(refused)
+            return None
+        return command
+
+
+class CalledBack(Command):
+    """A command whose caller waits for a callback."""
+
+    __slots__ = ("deliver", "endpoint", "started")
+    deliver: Callable[[Answer | Refused], None] | None
+    endpoint: CommandEndpoint
+    started: float
+
+    def answered(self, outcome: lane_pb2.Outcome) -> None:
+        try:
+            answer = _answer_of(outcome)
+        except Exception as error:
+            self._end(as_refusal(error, self.endpoint.route.name))
+            return
+        deliver, self.deliver = self.deliver, None
+        if deliver is not None:
+            self.endpoint.meter.observe("OK", time.perf_counter() - self.started)
+            deliver(answer)
+
+    def refused(self, reason: str) -> None:
+        self._end(Refused(reason))
+
+    def leave(self) -> None:
+        """Nobody waits any more; the command goes on without its caller."""
+        if self.deliver is not None:
+            self.deliver = None
+            self.endpoint.meter.observe("CANCELLED", time.perf_counter() - self.started)
+
+    def _end(self, refused: Refused) -> None:
+        deliver, self.deliver = self.deliver, None
+        if deliver is not None:
+            seconds = time.perf_counter() - self.started
+            self.endpoint.meter.observe(refused.code.name, seconds)
+            deliver(refused)
+
+
+class QueryEndpoint(SingleEndpoint):
+    """A method that reads."""
+
+    def __init__(self, method: methods.Method, backends: Backends) -> None:
+        super().__init__(method, backends)
+        self._under_way = 0
+
+    async def carry_out(self, data: bytes, caller: Identity, seconds_left: float | None) -> Answer:
+        request, timeout = self._checked(data, caller), self._timeout_seconds(seconds_left)
+        if self._under_way >= READS_MAX:
+            raise Refused("GATEWAY_BUSY")
+        self._under_way += 1
+        try:
+            response = await self._read(self._number, request, caller.principal, timeout)
+        finally:
+            self._under_way -= 1
+        return Answer(response, replayed=False)
+
+
+def timeout_seconds(seconds_left: float | None, seconds_max: float) -> float:
+    """Return what is left of the caller's deadline, at most the server's own maximum."""
+    if seconds_left is None or seconds_left > seconds_max:
+        return seconds_max
+    if seconds_left <= 0:
+        raise Refused("DEADLINE_PASSED")
+    return seconds_left
+
+
+def _answer_of(outcome: lane_pb2.Outcome) -> Answer:
+    """Return the answer that an outcome holds; raises Refused."""
+    if outcome.HasField("response"):
+        return Answer(outcome.response, outcome.replayed)
+    raise refusal_of(outcome)
+
+
+def refusal_of(outcome: lane_pb2.Outcome) -> Refused:
+    """Return the refusal of an outcome without a response."""
+    if not outcome.HasField("refusal"):
+        raise AssertionError("the lane answered with neither a response nor a refusal")
+    return errors.from_refusal(outcome.refusal)
+
+
+def is_departure(error: BaseException) -> bool:
+    """Say whether a call ended because nobody waits for its answer any more."""
+    if isinstance(error, asyncio.CancelledError):
+        return not faults.cancelled_from_within()
+    return not isinstance(error, Exception)
+
+
+def as_refusal(error: BaseException, method: str) -> Refused:
+    """Translate what ended a call that somebody waits for, for an answer and not to be raised.
+
+    This is the last wall: a transport would send the text of an exception to the caller.
+    """
+    if isinstance(error, Refused):
+        # Whoever keeps it would else keep, in a circle, the call that it ended; and a connection
+        # with a thousand of those takes no more calls.
+        error.__traceback__ = None
+        return error
+    if isinstance(error, asyncio.CancelledError):
+        return Refused("OUTCOME_UNKNOWN")
+    return Refused("INTERNAL", metadata={"error_id": faults.record(SERVER, method, error)})

@@ -1,14 +1,14 @@
 """Refusals: how one is raised, and the google.rpc.Status that a caller gets. See reasons.py."""
 
+import functools
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Never, Protocol
+from typing import Final
 
 from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
-from grpc_status import rpc_status
 
 from gateway import reasons
 from kit import logs
@@ -18,6 +18,7 @@ DOMAIN: Final = "tender"
 REASONS: Final = reasons.REASONS
 _TEXT_LENGTH_MAX: Final = 300
 _METADATA_PAIRS_MAX: Final = 10
+_PLAIN_STATUSES_MAX: Final = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,32 @@ class Refused(Exception):
             details=[_packed(detail) for detail in details],
         )
 
+    def encoded(self) -> bytes:
+        """Return the status, serialized."""
+        if self.metadata or self.violations:
+            return self.status().SerializeToString()
+        return _plain_status(self.reason, self.message, self.retry_delay_ms)
+
+
+# Many callers are refused for the same reason at once, above all when there is too much to do.
+@functools.lru_cache(maxsize=_PLAIN_STATUSES_MAX)
+def _plain_status(reason: str, message: str, retry_delay_ms: int) -> bytes:
+    refused = Refused(reason, message=message, retry_delay_ms=retry_delay_ms)
+    return refused.status().SerializeToString()
+
+
+def encoded_refusal(refusal: lane_pb2.Refusal) -> bytes:
+    """Return what the processor refused as a google.rpc.Status, serialized."""
+    if refusal.metadata or refusal.field_problems:
+        return from_refusal(refusal).encoded()
+    return _plain_refusal(refusal.reason, refusal.message, refusal.retry_delay_ms)
+
+
+@functools.lru_cache(maxsize=_PLAIN_STATUSES_MAX)
+def _plain_refusal(reason: str, message: str, retry_delay_ms: int) -> bytes:
+    refusal = lane_pb2.Refusal(reason=reason, message=message, retry_delay_ms=retry_delay_ms)
+    return from_refusal(refusal).encoded()
+
 
 def from_refusal(refusal: lane_pb2.Refusal) -> Refused:
     """Translate what the processor refused; a reason outside the catalogue is a fault of ours."""
@@ -98,16 +125,6 @@ def from_refusal(refusal: lane_pb2.Refusal) -> Refused:
 
 class UnknownReason(Exception):
     """The processor refused with a reason that the catalogue does not have."""
-
-
-class AbortingContext(Protocol):
-    """The part of a servicer's context that a refusal needs."""
-
-    async def abort_with_status(self, status: Any) -> Never: ...
-
-
-async def abort(context: AbortingContext, refused: Refused) -> Never:
-    await context.abort_with_status(rpc_status.to_status(refused.status()))
 
 
 def _packed(message: Message) -> any_pb2.Any:

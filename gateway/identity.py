@@ -30,9 +30,9 @@ _K = TypeVar("_K")
 _V = TypeVar("_V")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Identity:
-    """A caller as authenticated."""
+    """A caller as authenticated. The same object for as long as the key's record is the same."""
 
     key_id: str
     scopes: frozenset[str]
@@ -46,6 +46,9 @@ class Identity:
 
 class KeyDirectory(Protocol):
     """Whatever can tell who holds a key."""
+
+    def known(self, key_text: str) -> Identity | None:
+        """Return the holder of a key if that is known just now, without asking anybody."""
 
     async def identify(self, key_text: str) -> Identity:
         """Return the holder of a key, or raise Refused."""
@@ -93,8 +96,14 @@ class ProcessorKeyDirectory:
         self._unknown: _Bounded[str, float] = _Bounded(KEYS_MAX)
         self._lookups: dict[str, asyncio.Task[_Record | None]] = {}
 
+    def known(self, key_text: str) -> Identity | None:
+        verified = self._verified.get(_digest(key_text))
+        if verified is None or not verified.record.is_current(self._loop.time()):
+            return None
+        return verified.identity
+
     async def identify(self, key_text: str) -> Identity:
-        digest = hashlib.sha256(key_text.encode()).digest()
+        digest = _digest(key_text)
         verified = self._verified.get(digest)
         if verified is not None and verified.record.is_current(self._loop.time()):
             return verified.identity
@@ -106,8 +115,11 @@ class ProcessorKeyDirectory:
         stored_hash = record.answer.secret_hash if record else _NO_HASH
         if not api_keys.matches(self._pepper, key.secret, stored_hash) or record is None:
             raise Refused("CREDENTIALS_INVALID")
-        if verified is None or verified.record is not record:
+        if verified is None or verified.record.answer != record.answer:
             verified = _Verified(record, _identity(key.key_id, record.answer))
+            self._verified.put(digest, verified)
+        elif verified.record is not record:
+            verified = _Verified(record, verified.identity)
             self._verified.put(digest, verified)
         return verified.identity
 
@@ -206,6 +218,11 @@ class _Bounded(Generic[_K, _V]):
 
     def remove(self, key: _K) -> None:
         self._items.pop(key, None)
+
+
+def _digest(key_text: str) -> bytes:
+    """Keys are found by their digest, so that memory holds no list of them."""
+    return hashlib.sha256(key_text.encode()).digest()
 
 
 def _identity(key_id: str, answer: query_pb2.GetApiKeyResponse) -> Identity:

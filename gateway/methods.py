@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Final
 
-from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
@@ -25,6 +25,8 @@ ALLOWED: Final[dict[str, tuple[str, ...]]] = {
     "ReversePayment": (SERVICE, MERCHANT),
     "GetPayment": (SERVICE, MERCHANT, OPERATOR),
     "ListPayments": (SERVICE, MERCHANT, OPERATOR),
+    "AuthorizePayments": (SERVICE, MERCHANT),
+    "StreamPayments": (SERVICE, MERCHANT),
     "CreateAccount": (SERVICE, OPERATOR),
     "GetAccount": (SERVICE, MERCHANT, OPERATOR),
     "ListAccounts": (SERVICE, OPERATOR),
@@ -39,7 +41,9 @@ ALLOWED: Final[dict[str, tuple[str, ...]]] = {
     "UpdateMerchant": (OPERATOR,),
 }
 
-BULK: Final = frozenset({"AuthorizePayments", "StreamPayments"})
+# Methods that carry many payment commands; each command is checked as its own method is.
+AUTHORIZE_PAYMENTS: Final = "AuthorizePayments"
+STREAM_PAYMENTS: Final = "StreamPayments"
 _FIRST_READ: Final = lane_pb2.METHOD_GET_PAYMENT
 _PUBLIC: Final[tuple[tuple[ModuleType, str], ...]] = (
     (payment_pb2, "PaymentService"),
@@ -49,14 +53,20 @@ _PUBLIC: Final[tuple[tuple[ModuleType, str], ...]] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Method:
-    """A public method as the guard needs it."""
+class Route:
+    """A public method as it is found on the wire."""
 
     path: str
     name: str
+    allowed: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Method(Route):
+    """A public method that is one command or one query."""
+
     number: int
     request: type[Message]
-    allowed: frozenset[str]
 
     @property
     def is_read(self) -> bool:
@@ -67,19 +77,18 @@ def _services() -> tuple[ServiceDescriptor, ...]:
     return tuple(module.DESCRIPTOR.services_by_name[name] for module, name in _PUBLIC)
 
 
-def _methods(service: ServiceDescriptor) -> list[Method]:
+def _routes(service: ServiceDescriptor) -> list[Route]:
     """A method of the contract without a rule above stops the gateway from starting."""
-    return [
-        Method(
-            path=f"/{service.full_name}/{method.name}",
-            name=method.name,
-            number=lane_pb2.Method.Value(f"METHOD_{_upper_snake(method.name)}"),
-            request=GetMessageClass(method.input_type),
-            allowed=frozenset(ALLOWED[method.name]),
-        )
-        for method in service.methods
-        if method.name not in BULK
-    ]
+    return [_route(service, method) for method in service.methods]
+
+
+def _route(service: ServiceDescriptor, method: MethodDescriptor) -> Route:
+    path, name = f"/{service.full_name}/{method.name}", method.name
+    allowed = frozenset(ALLOWED[name])
+    if name in {AUTHORIZE_PAYMENTS, STREAM_PAYMENTS}:
+        return Route(path, name, allowed)
+    number = lane_pb2.Method.Value(f"METHOD_{_upper_snake(name)}")
+    return Method(path, name, allowed, number, GetMessageClass(method.input_type))
 
 
 def _upper_snake(name: str) -> str:
@@ -87,8 +96,12 @@ def _upper_snake(name: str) -> str:
 
 
 SERVICE_NAMES: Final = tuple(service.full_name for service in _services())
+ROUTES: Final[dict[str, Route]] = {
+    route.path: route for service in _services() for route in _routes(service)
+}
 METHODS: Final[dict[str, Method]] = {
-    method.path: method for service in _services() for method in _methods(service)
+    path: route for path, route in ROUTES.items() if isinstance(route, Method)
 }
 BY_NUMBER: Final = {method.number: method for method in METHODS.values()}
-assert set(ALLOWED) == {method.name for method in METHODS.values()}
+BY_NAME: Final = {route.name: route for route in ROUTES.values()}
+assert set(ALLOWED) == set(BY_NAME)

@@ -217,6 +217,12 @@ REASONS: Final[dict[str, Reason]] = {
     "METHOD_UNKNOWN": Reason(
         _Code.UNIMPLEMENTED, True, "There is no such method.", "Compare the client with the server."
     ),
+    "COMPRESSION_UNSUPPORTED": Reason(
+        _Code.UNIMPLEMENTED,
+        True,
+        "The message is compressed, which this server does not take.",
+        "Send messages as they are.",
+    ),
     "SHARD_UNAVAILABLE": Reason(
         _Code.UNAVAILABLE,
         False,

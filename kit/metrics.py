@@ -1,11 +1,22 @@
 """Every metric of both servers, and the small HTTP server that shows them."""
 
+import bisect
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sized
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Final
 
-from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    Counter,
+    Gauge,
+    Histogram,
+    Metric,
+    generate_latest,
+)
+from prometheus_client.registry import Collector
 
 from kit import addresses
 
@@ -13,6 +24,7 @@ _RPC_BUCKETS: Final = (
     *(0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05),
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
+_RPC_BUCKET_NAMES: Final = (*map(str, _RPC_BUCKETS), "+Inf")
 _BATCH_SECONDS_BUCKETS: Final = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075),
     *(0.01, 0.02, 0.05, 0.1, 0.5, 1.0),
@@ -21,13 +33,16 @@ _BATCH_SIZE_BUCKETS: Final = (1, 2, 5, 10, 20, 50, 100, 150, 200, 300)
 _SCRAPE_SECONDS_MAX: Final = 5.0  # A scraper that says nothing must not keep the next one out.
 _POLL_SECONDS: Final = 0.1  # How soon it notices that it is to close.
 
-# Both servers.
-RPC_REQUESTS = Counter("tender_rpc_requests_total", "Answered RPCs.", ["server", "method", "code"])
+# Both servers. These two are written down by RpcMeter and shown by a collector.
+RPC_REQUESTS = Counter(
+    "tender_rpc_requests_total", "Answered RPCs.", ["server", "method", "code"], registry=None
+)
 RPC_LATENCY = Histogram(
     "tender_rpc_latency_seconds",
     "From the whole request to the answer.",
     ["server", "method"],
     buckets=_RPC_BUCKETS,
+    registry=None,
 )
 INTERNAL_ERRORS = Counter(
     "tender_internal_errors_total", "Unexpected exceptions, each logged once.", ["server"]
@@ -42,6 +57,30 @@ GATEWAY_LANE_RESENT = Counter(
 GATEWAY_LANE_STRAYS = Counter(
     "tender_gateway_lane_strays_total", "Outcomes that came late or twice, dropped."
 )
+GATEWAY_STREAMS = Gauge("tender_gateway_streams", "Open streams of StreamPayments.")
+GATEWAY_STREAM_COMMANDS = Counter(
+    "tender_gateway_stream_commands_total", "Commands that came over streams."
+)
+
+
+class _Watched:
+    """A gauge that is asked for at scrape and costs nothing between: how much is held in all."""
+
+    def __init__(self, gauge: Gauge) -> None:
+        self._held: dict[int, Sized] = {}
+        gauge.set_function(lambda: sum(map(len, tuple(self._held.values()))))
+
+    @contextmanager
+    def watching(self, held: Sized) -> Iterator[None]:
+        self._held[id(held)] = held
+        try:
+            yield
+        finally:
+            del self._held[id(held)]
+
+
+IN_FLIGHT: Final = _Watched(GATEWAY_IN_FLIGHT)
+STREAMS: Final = _Watched(GATEWAY_STREAMS)
 
 # The lane.
 LANE_BATCH_SIZE = Histogram(
@@ -81,37 +120,72 @@ LANE_CLOCK_SKEW = Gauge(
 JOURNAL_SEQ = Gauge("tender_journal_seq", "Last committed sequence number of the journal.")
 
 
-class RpcMeter:
-    """Counts and times one method of one server; its labels are looked up once."""
+class _Series:
+    """What came of the calls of one method: plain numbers, written by one thread."""
 
-    __slots__ = ("_codes", "_latency", "_method", "_server")
+    __slots__ = ("buckets", "codes", "seconds")
+
+    def __init__(self) -> None:
+        self.codes: dict[str, int] = {}
+        self.buckets = [0] * (len(_RPC_BUCKETS) + 1)
+        self.seconds = 0.0
+
+
+class _RpcCollector(Collector):
+    """Shows the calls of both servers at scrape, so that counting one costs next to nothing."""
+
+    def __init__(self) -> None:
+        self.series: dict[tuple[str, str], _Series] = {}
+
+    def collect(self) -> Iterator[Metric]:
+        (requests,), (latency,) = RPC_REQUESTS.describe(), RPC_LATENCY.describe()
+        for (server, method), series in tuple(self.series.items()):
+            labels = {"server": server, "method": method}
+            for code, count in tuple(series.codes.items()):
+                requests.add_sample(f"{requests.name}_total", labels | {"code": code}, count)
+            reached = 0
+            for bound, count in zip(_RPC_BUCKET_NAMES, tuple(series.buckets), strict=True):
+                reached += count
+                latency.add_sample(f"{latency.name}_bucket", labels | {"le": bound}, reached)
+            latency.add_sample(f"{latency.name}_count", labels, reached)
+            latency.add_sample(f"{latency.name}_sum", labels, series.seconds)
+        yield requests
+        yield latency
+
+
+_RPCS: Final = _RpcCollector()
+REGISTRY.register(_RPCS)
+
+
+class RpcMeter:
+    """Counts and times one method of one server."""
+
+    __slots__ = ("_series",)
 
     def __init__(self, server: str, method: str) -> None:
-        self._server = server
-        self._method = method
-        self._latency = RPC_LATENCY.labels(server, method)
-        self._codes: dict[str, Counter] = {}
+        self._series = _RPCS.series.setdefault((server, method), _Series())
 
     def count(self, code: str) -> None:
-        counter = self._codes.get(code)
-        if counter is None:
-            counter = self._codes[code] = RPC_REQUESTS.labels(self._server, self._method, code)
-        counter.inc()
+        codes = self._series.codes
+        codes[code] = codes.get(code, 0) + 1
 
     def observe(self, code: str, seconds: float) -> None:
-        self.count(code)
-        self._latency.observe(seconds)
+        series = self._series
+        codes = series.codes
+        codes[code] = codes.get(code, 0) + 1
+        series.seconds += seconds
+        series.buckets[bisect.bisect_left(_RPC_BUCKETS, seconds)] += 1
 
 
 _lane_commands: dict[tuple[str, str], Counter] = {}
 
 
-def count_lane_command(method: str, outcome: str) -> None:
-    """Count a command's outcome; both names come from fixed sets, so the cache is bounded."""
+def count_lane_commands(method: str, outcome: str, count: int) -> None:
+    """Count commands by outcome; both names come from fixed sets, so the cache is bounded."""
     counter = _lane_commands.get((method, outcome))
     if counter is None:
         counter = _lane_commands[method, outcome] = LANE_COMMANDS.labels(method, outcome)
-    counter.inc()
+    counter.inc(count)
 
 
 class MetricsServer:

@@ -123,6 +123,17 @@ class GatewaySettings(Settings):
     api_key_pepper_file: Path = Field(
         Path("secrets/api_key_pepper"), description="File with the pepper of API keys, in hex."
     )
+    gateway_workers: int = Field(
+        1,
+        ge=1,
+        le=256,
+        description="Gateway processes on this port, one per core; worker i shows its metrics on "
+        "the port of metrics_listen plus i.",
+    )
+    gateway_edge: Literal["grpc", "http2"] = Field(
+        "grpc",
+        description="Transport of callers: grpc, or http2, which costs less CPU for each call.",
+    )
     reflection: bool = Field(False, description="Show the contract to tools like buf curl.")
     max_in_flight: int = Field(
         4_096, ge=1, le=50_000, description="Commands that may wait for their outcome."
@@ -166,6 +177,12 @@ class ProcessorSettings(Settings):
     )
     queue_commands_max: int = Field(
         20_000, ge=1, le=1_000_000, description="Commands that may wait for a batch."
+    )
+    cache_items_max: int = Field(
+        400_000,
+        ge=1_000,
+        le=100_000_000,
+        description="Accounts, payments and request keys kept in memory, about 1 kB each.",
     )
     batch_commands_max: int = Field(300, ge=1, le=1_000, description="Commands in one batch.")
     request_key_retention_days: int = Field(

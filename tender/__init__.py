@@ -8,9 +8,14 @@
 
 `SyncClient` has the same operations without `await`. Answers are the contract's response messages:
 the resource (`answer.payment`, `answer.refund`, `answer.account` ...) and its `read_token`.
+
+`client.payments` takes commands, made with `tender.commands`, many at a time: `authorize_many` in
+calls of up to 1,000, `stream` over one stream.
 """
 
+from tender import commands
 from tender.amounts import money
+from tender.bulk import AsyncPayments, SyncPayments
 from tender.calls import new_request_id
 from tender.client import Client, SyncClient
 from tender.endpoints import tls_credentials
@@ -30,7 +35,9 @@ from tender.errors import (
     Unauthenticated,
     Unavailable,
 )
+from tender.outcomes import Outcome
 from tender.retries import NO_RETRIES, RetryPolicy
+from tender.streams import PaymentStream
 from tender.v1.account_pb2 import Account, Transfer
 from tender.v1.merchant_pb2 import (
     FEE_REFUND_POLICY_KEEP,
@@ -60,6 +67,7 @@ __all__ = [
     "NO_RETRIES",
     "Account",
     "AlreadyExists",
+    "AsyncPayments",
     "CaptureMethod",
     "Client",
     "DeclineReason",
@@ -69,10 +77,12 @@ __all__ = [
     "Merchant",
     "Money",
     "NotFound",
+    "Outcome",
     "OutcomeUnknown",
     "Overloaded",
     "Payment",
     "PaymentStateRefused",
+    "PaymentStream",
     "PermissionDenied",
     "PreconditionFailed",
     "Refund",
@@ -82,10 +92,12 @@ __all__ = [
     "ReversePaymentResponse",
     "SettlementTerms",
     "SyncClient",
+    "SyncPayments",
     "TenderError",
     "Transfer",
     "Unauthenticated",
     "Unavailable",
+    "commands",
     "money",
     "new_request_id",
     "tls_credentials",

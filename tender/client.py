@@ -1,6 +1,7 @@
 """The asynchronous and the synchronous client: the same operations, each defined once."""
 
 import asyncio
+import functools
 import itertools
 import operator
 import os
@@ -14,6 +15,7 @@ from typing import Any, Self
 import grpc
 
 from tender import accounts, endpoints, errors, merchants, payments, retries
+from tender.bulk import AsyncPayments, SyncPayments
 from tender.calls import Answer, AsyncBase, Call, Listing, Method, Operation, SyncBase
 
 TIMEOUT_DEFAULT = 10.0
@@ -87,6 +89,18 @@ class Connected(Operations):
         self._retry = retry
         self._options = (*endpoints.OPTIONS, *options)
 
+    def unary(self, method: Method[Any]) -> Callable[..., Any]:
+        """A method of the next channel, called as whom this client calls."""
+        return functools.partial(self._open().find(method), metadata=self._metadata)
+
+    def bidirectional(self, method: Method[Any]) -> Callable[..., Any]:
+        """A streaming method of the next channel, called as whom this client calls."""
+        stub = self._open().channel.stream_stream(method.path, serialize, method.parse)
+        return functools.partial(stub, metadata=self._metadata)
+
+    def _open(self) -> "Stubs":
+        raise NotImplementedError
+
     @classmethod
     def from_env(
         cls,
@@ -112,22 +126,27 @@ class Connected(Operations):
             retry=retry,
         )
 
-    def _budget(self, call: Call[Any], started: float) -> retries.Budget:
-        timeout = self._timeout if call.timeout is None else call.timeout
-        return retries.Budget(self._retry, timeout, started, call.request_id)
+    def timeout_of(self, call: Call[Any]) -> float:
+        """Seconds that a call may take with all its attempts."""
+        return self._timeout if call.timeout is None else call.timeout
+
+    def budget_of(self, call: Call[Any]) -> retries.Budget:
+        """What a call that starts now may spend."""
+        timeout = self.timeout_of(call)
+        return retries.Budget(self._retry, timeout, time.monotonic(), call.request_id)
 
 
 class Stubs:
     """The methods of one channel, bound when first called."""
 
     def __init__(self, channel: grpc.Channel | grpc.aio.Channel) -> None:
-        self._channel = channel
+        self.channel = channel
         self._by_path: dict[str, Callable[..., Any]] = {}
 
     def find(self, method: Method[Any]) -> Callable[..., Any]:
         stub = self._by_path.get(method.path)
         if stub is None:
-            stub = self._channel.unary_unary(method.path, serialize, method.parse)
+            stub = self.channel.unary_unary(method.path, serialize, method.parse)
             self._by_path[method.path] = stub
         return stub
 
@@ -138,10 +157,15 @@ class Client(Connected, AsyncBase):
     _channels: Sequence[grpc.aio.Channel] = ()
     _stubs: Iterator[Stubs] | None = None
 
+    @property
+    def payments(self) -> AsyncPayments:
+        """What takes payment commands many at a time."""
+        return AsyncPayments(self)
+
     async def invoke(self, call: Call[Answer]) -> Answer:
         """Sends a prepared call until it is answered or its budget is spent."""
+        budget = self.budget_of(call)
         now = time.monotonic()
-        budget = self._budget(call, now)
         while True:
             stub = self._open().find(call.method)
             timeout = budget.attempt_timeout(now)
@@ -192,10 +216,15 @@ class SyncClient(Connected, SyncBase):
     _stubs: Iterator[Stubs] | None = None
     _opening = threading.Lock()
 
+    @property
+    def payments(self) -> SyncPayments:
+        """What takes payment commands many at a time."""
+        return SyncPayments(self)
+
     def invoke(self, call: Call[Answer]) -> Answer:
         """Sends a prepared call until it is answered or its budget is spent."""
+        budget = self.budget_of(call)
         now = time.monotonic()
-        budget = self._budget(call, now)
         while True:
             stub = self._open().find(call.method)
             timeout = budget.attempt_timeout(now)

@@ -164,6 +164,19 @@ def read(error: grpc.RpcError) -> Failure:
     status = _status(call)
     if status is None:
         return Failure(code, message, reason=code.name)
+    return _failure(code, message, status)
+
+
+def read_status(status: Status) -> Failure:
+    """Reads the error of one command of a bulk call."""
+    code = _CODES.get(status.code, grpc.StatusCode.UNKNOWN)
+    return _failure(code, status.message, status)
+
+
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+def _failure(code: grpc.StatusCode, message: str, status: Status) -> Failure:
     info, bad_request, retry_info = ErrorInfo(), BadRequest(), RetryInfo()
     for detail in status.details:
         for known in (info, bad_request, retry_info):

@@ -11,6 +11,8 @@ CAPTURE = Method.of("PaymentService/CapturePayment", pb.CapturePaymentResponse)
 VOID = Method.of("PaymentService/VoidPayment", pb.VoidPaymentResponse)
 REFUND = Method.of("PaymentService/RefundPayment", pb.RefundPaymentResponse)
 REVERSE = Method.of("PaymentService/ReversePayment", pb.ReversePaymentResponse)
+AUTHORIZE_MANY = Method.of("PaymentService/AuthorizePayments", pb.AuthorizePaymentsResponse)
+STREAM = Method.of("PaymentService/StreamPayments", pb.StreamPaymentsResponse)
 GET = Method.of("PaymentService/GetPayment", pb.GetPaymentResponse)
 LIST = Method.of("PaymentService/ListPayments", pb.ListPaymentsResponse)
 

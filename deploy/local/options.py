@@ -27,6 +27,7 @@ class StackOptions:
     kafka_bootstrap: str | None = None
     postgres_settings: Mapping[str, str] = field(default_factory=dict)
     postgres_programs: Path | None = None  # Another build than the wheel's.
+    gateway_workers: int = 1
     reflection: bool = True
     processor_env: Mapping[str, str] = field(default_factory=dict, repr=False)
     gateway_env: Mapping[str, str] = field(default_factory=dict, repr=False)

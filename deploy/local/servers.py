@@ -42,7 +42,7 @@ def processor_environment(
 
 
 def gateway_environment(
-    endpoints: folder.Endpoints, region: str, *, reflection: bool
+    endpoints: folder.Endpoints, region: str, *, reflection: bool, workers: int = 1
 ) -> dict[str, str]:
     return {
         "TENDER_GATEWAY_LISTEN": endpoints.gateway,
@@ -52,6 +52,7 @@ def gateway_environment(
         "TENDER_API_KEY_PEPPER_FILE": str(endpoints.api_key_pepper_file),
         "TENDER_REDIS_URL": endpoints.redis_url,
         "TENDER_REGION": region,
+        "TENDER_GATEWAY_WORKERS": str(workers),
         "TENDER_REFLECTION": "1" if reflection else "0",
     }
 

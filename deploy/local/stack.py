@@ -131,7 +131,10 @@ class Stack:
             options.shard,
         )
         gateway_env = servers.gateway_environment(
-            endpoints, options.region, reflection=options.reflection
+            endpoints,
+            options.region,
+            workers=options.gateway_workers,
+            reflection=options.reflection,
         )
         self._add_server(
             "processor",

@@ -1,14 +1,18 @@
-"""The gateway process: `python -m deploy.servers.gateway [--check]`."""
+"""The gateway process: `python -m deploy.servers.gateway [--workers N] [--check]`."""
 
 import asyncio
 import time
-from typing import Final
+from typing import Final, Protocol
 
-from deploy.servers import command
-from gateway import endpoint, guard, identity, lane_client, methods, queries
+from deploy.servers import command, workers
+from gateway import endpoint, identity, lane_client, methods, queries
+from gateway.edge import grpc_aio
+from gateway.edge.http2.edge import Http2Edge
+from gateway.front import Front
 from kit import logs, metrics, serving, settings
 
-# Beyond the guard's own limit, which answers with a reason; this one protects memory.
+# Beyond the gateway's own limits, which answer with a reason. It is a coarse one: this release of
+# gRPC counts a call that it refuses as one that ended.
 _RPCS_PER_COMMAND_IN_FLIGHT: Final = 2
 # Ends connections that open calls and never send them; gRPC lets running calls finish.
 _CONNECTION_AGE_MS: Final = 20 * 60 * 1_000
@@ -16,8 +20,16 @@ _CONNECTION_AGE_MS: Final = 20 * 60 * 1_000
 _log = logs.logger()
 
 
-async def serve(gateway: settings.GatewaySettings, stop: asyncio.Future[str] | None = None) -> None:
-    """Serve until told to stop, by `stop` or by a signal."""
+async def serve(
+    gateway: settings.GatewaySettings,
+    stop: asyncio.Future[str] | None = None,
+    *,
+    shares_port: bool = False,
+) -> None:
+    """Serve until told to stop, by `stop` or by a signal.
+
+    `shares_port` lets other workers listen on the same port.
+    """
     token = gateway.internal_token()
     pepper = gateway.api_key_pepper()
     # Two channels, so that a large page of a list cannot hold up the lane's stream.
@@ -34,17 +46,12 @@ async def serve(gateway: settings.GatewaySettings, stop: asyncio.Future[str] | N
         write_timeout_seconds=gateway.write_timeout_ms / 1_000,
         read_timeout_seconds=gateway.read_timeout_ms / 1_000,
     )
-    server = serving.create_server(
-        [guard.Guard(backends, health, shows_reflection=gateway.reflection)],
-        rpcs_max=gateway.max_in_flight * _RPCS_PER_COMMAND_IN_FLIGHT,
-        connection_age_ms=_CONNECTION_AGE_MS,
-    )
-    if gateway.reflection:
-        serving.enable_reflection(server, methods.SERVICE_NAMES)
-    port = serving.bind(server, gateway.gateway_listen)
+    front = Front(backends)
+    make_server = _http2_server if gateway.gateway_edge == "http2" else _grpc_server
+    server, edge, port = make_server(gateway, front, health, shares_port)
     metrics_server = metrics.serve(gateway.metrics_listen, lambda: health.is_serving)
     async with asyncio.TaskGroup() as group:
-        streaming = group.create_task(lane.run())
+        running = [group.create_task(part.run()) for part in (lane, edge, front.streams)]
         await server.start()
         health.set_serving(True)
         _log.info(
@@ -61,20 +68,74 @@ async def serve(gateway: settings.GatewaySettings, stop: asyncio.Future[str] | N
             health,
             quiet_seconds=gateway.quiet_seconds,
             drain_seconds=gateway.drain_seconds,
+            before_stop=[front.streams.end_all],
         )
         # Commands whose callers left are still on their way.
         await lane.drain(max(stop_by - time.monotonic(), 0))
         await tasks.drain(identity.LOOKUP_TIMEOUT_SECONDS)
-        streaming.cancel()
+        for task in running:
+            task.cancel()
     await lane_channel.close()
     await query_channel.close()
     metrics_server.close()
     _log.info("gateway_stopped")
 
 
+class _Server(serving.Stoppable, Protocol):
+    async def start(self) -> None: ...
+
+
+class _Edge(Protocol):
+    async def run(self) -> None: ...
+
+
+def _grpc_server(
+    gateway: settings.GatewaySettings, front: Front, health: serving.Health, shares_port: bool
+) -> tuple[_Server, _Edge, int]:
+    """Return a server of grpc.aio, what looks after its calls, and its port."""
+    edge = grpc_aio.GrpcEdge(front, health, shows_reflection=gateway.reflection)
+    server = serving.create_server(
+        rpcs_max=gateway.max_in_flight * _RPCS_PER_COMMAND_IN_FLIGHT,
+        connection_age_ms=_CONNECTION_AGE_MS,
+        reuse_port=shares_port,
+    )
+    server.add_generic_rpc_handlers((edge,))
+    if gateway.reflection:
+        serving.enable_reflection(server, methods.SERVICE_NAMES)
+    return server, edge, serving.bind(server, gateway.gateway_listen)
+
+
+def _http2_server(
+    gateway: settings.GatewaySettings, front: Front, health: serving.Health, shares_port: bool
+) -> tuple[_Server, _Edge, int]:
+    """Return our own transport, which is its server too, and its port."""
+    edge = Http2Edge(
+        front,
+        health,
+        shows_reflection=gateway.reflection,
+        calls_max=gateway.max_in_flight * _RPCS_PER_COMMAND_IN_FLIGHT,
+        reuse_port=shares_port,
+    )
+    return edge, edge, edge.bind(gateway.gateway_listen)
+
+
+async def serve_or_supervise(gateway: settings.GatewaySettings) -> None:
+    """Serve in this process, or keep workers that do."""
+    if gateway.gateway_workers == 1:
+        await serve(gateway)
+    else:
+        await workers.supervise(gateway)
+
+
 def main() -> None:
     """Run the gateway."""
-    command.run("gateway", __doc__, settings.GatewaySettings, serve)
+    command.run(
+        "gateway",
+        __doc__,
+        settings.GatewaySettings,
+        serve_or_supervise,
+        options={"--workers": "gateway_workers"},
+    )
 
 
 if __name__ == "__main__":

@@ -164,9 +164,11 @@ class PaymentServiceServicer(object):
     def AuthorizePayments(self, request, context):
         """Authorizes up to 1,000 payments in one call of at most 1 MiB. Each is decided on its own, as if
         by AuthorizePayment: there is one outcome for each, in the order of the requests, and some may
-        fail while others succeed. The call itself fails only when it cannot be read as a whole, and
-        then nothing was done. It counts as bulk: when a lane is full it is refused before single calls.
-        Errors of the call: INVALID_ARGUMENT (FIELD_INVALID), RESOURCE_EXHAUSTED (MESSAGE_TOO_LARGE).
+        fail while others succeed. The call itself fails only when it cannot be read or taken in as a
+        whole, and then nothing was done. It counts as bulk: when there is too much to do it is refused
+        before single calls.
+        Errors of the call: INVALID_ARGUMENT (FIELD_INVALID, MESSAGE_MALFORMED), RESOURCE_EXHAUSTED
+        (MESSAGE_TOO_LARGE, GATEWAY_BUSY), UNAVAILABLE (SHARD_UNAVAILABLE, SHUTTING_DOWN).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -177,8 +179,10 @@ class PaymentServiceServicer(object):
         the order in which they were sent; outcomes come in any order and are matched by request_id.
         While outcomes are left unread, commands are left unread too. When the stream breaks, open
         another and send what is unanswered again with the same request_ids.
-        Errors of the stream: INVALID_ARGUMENT (FIELD_INVALID), RESOURCE_EXHAUSTED (MESSAGE_TOO_LARGE),
-        UNAVAILABLE (SHUTTING_DOWN).
+        Streams are ended now and then, in order, so that they spread over the gateways there are.
+        Errors of the stream, once what came before is answered: INVALID_ARGUMENT (FIELD_INVALID,
+        MESSAGE_MALFORMED), RESOURCE_EXHAUSTED (MESSAGE_TOO_LARGE, GATEWAY_BUSY), UNAUTHENTICATED
+        (CREDENTIALS_INVALID), UNAVAILABLE (SHUTTING_DOWN).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

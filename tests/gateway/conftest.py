@@ -80,7 +80,7 @@ def metric(name: str, labels: dict[str, str] | None = None) -> float:
 
 
 def path_of(name: str) -> str:
-    return next(path for path, method in methods.METHODS.items() if method.name == name)
+    return methods.BY_NAME[name].path
 
 
 async def refusal(call: Any) -> Answer:

@@ -39,6 +39,10 @@ VALID: dict[str, Message] = {
         payer_account_id=ACCOUNT,
         merchant_id=MERCHANT,
     ),
+    "AuthorizePayments": payment_pb2.AuthorizePaymentsRequest(requests=[authorize("p")]),
+    "StreamPayments": payment_pb2.StreamPaymentsRequest(
+        commands=[payment_pb2.PaymentCommand(authorize=authorize("s"))]
+    ),
     "GetPayment": payment_pb2.GetPaymentRequest(payment_id=PAYMENT),
     "ListPayments": payment_pb2.ListPaymentsRequest(),
     "CreateAccount": account_pb2.CreateAccountRequest(

@@ -1,6 +1,7 @@
 """A processor over a real socket that does what a test tells it: answer, twice, late or never."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
@@ -19,6 +20,13 @@ ACCOUNT = "acc_eu_0000000000000000000001"
 OTHER_ACCOUNT = "acc_eu_0000000000000000000002"
 PAYMENT = "pay_eu_0000000000000000000001"
 
+_RESPONSES: dict[int, Any] = {
+    lane_pb2.METHOD_CAPTURE_PAYMENT: payment_pb2.CapturePaymentResponse,
+    lane_pb2.METHOD_VOID_PAYMENT: payment_pb2.VoidPaymentResponse,
+    lane_pb2.METHOD_REFUND_PAYMENT: payment_pb2.RefundPaymentResponse,
+    lane_pb2.METHOD_REVERSE_PAYMENT: payment_pb2.ReversePaymentResponse,
+}
+
 Send = Callable[[lane_pb2.Outcome], Awaitable[None]]
 Script = Callable[[lane_pb2.Command, Send], Coroutine[Any, Any, None]]
 
@@ -28,16 +36,25 @@ async def echo(command: lane_pb2.Command, send: Send) -> None:
     await send(echoed(command))
 
 
-def echoed(command: lane_pb2.Command, *, replayed: bool = False) -> lane_pb2.Outcome:
+def echoed(
+    command: lane_pb2.Command, *, replayed: bool = False, text: str = ""
+) -> lane_pb2.Outcome:
     request: Any = methods.BY_NUMBER[command.method].request.FromString(command.request)
-    response = payment_pb2.AuthorizePaymentResponse(
-        payment=payment_pb2.Payment(description=request.request_id), read_token="s1.1.1"
+    response = _RESPONSES.get(command.method, payment_pb2.AuthorizePaymentResponse)(
+        payment=payment_pb2.Payment(description=text or request.request_id), read_token="s1.1.1"
     )
     return lane_pb2.Outcome(
         correlation_id=command.correlation_id,
         response=response.SerializeToString(),
         replayed=replayed,
     )
+
+
+def fill_in_principals(message: lane_pb2.ExecuteRequest) -> None:
+    """Write out the principal where a gateway leaves it out: it is that of the command before."""
+    for before, command in itertools.pairwise(message.commands):
+        if not command.HasField("principal"):
+            command.principal.CopyFrom(before.principal)
 
 
 def refused(command: lane_pb2.Command, **refusal: Any) -> lane_pb2.Outcome:
@@ -110,6 +127,7 @@ class ScriptedProcessor(lane_pb2_grpc.LaneServiceServicer, query_pb2_grpc.QueryS
         async with asyncio.TaskGroup() as group:
             while (message := await context.read()) is not grpc.aio.EOF:
                 self.batch_sizes.append(len(message.commands))
+                fill_in_principals(message)
                 self.commands.extend(message.commands)
                 for command in message.commands:
                     group.create_task(self.script(command, send))

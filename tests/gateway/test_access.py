@@ -27,13 +27,17 @@ NAMES = [path.rpartition("/")[2] for path in PATHS]
 
 @pytest.mark.parametrize("path", PATHS)
 def test_every_method_of_the_contract_has_all_its_rules(path: str) -> None:
-    method = methods.METHODS[path]
+    route = methods.ROUTES[path]
 
-    assert method.allowed
-    assert method.allowed <= set(methods.SCOPES)
+    assert route.allowed
+    assert route.allowed <= set(methods.SCOPES)
+    assert route.name in requests.VALID
+
+
+@pytest.mark.parametrize("method", methods.METHODS.values(), ids=lambda method: method.name)
+def test_every_command_and_query_has_all_its_rules(method: methods.Method) -> None:
     assert validation.RULES[method.number]
     assert method.number in access.RULES
-    assert method.name in requests.VALID
     assert lane_pb2.Method.Name(method.number).startswith("METHOD_")
 
 

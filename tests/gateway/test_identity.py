@@ -31,7 +31,8 @@ class Source:
         self.asked.append(key_id)
         await asyncio.sleep(self.delay_seconds)
         if self.is_away:
-            raise grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE)
+            nothing = grpc.aio.Metadata()
+            raise grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, nothing, nothing)
         return self.records.get(key_id)
 
     def add(self) -> api_keys.ApiKey:

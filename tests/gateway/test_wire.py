@@ -1,6 +1,7 @@
 """What a hostile or broken client may send, and what it never gets back."""
 
 import asyncio
+import gc
 import random
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,8 @@ from typing import Any
 import grpc
 import pytest
 
-from gateway import endpoint, guard, methods
+from gateway import endpoint, methods
+from gateway.edge import arrivals, grpc_aio
 from kit import serving
 from tender.v1 import lane_pb2, query_pb2
 from tests.gateway import conftest, requests, scripted
@@ -300,7 +302,7 @@ async def test_a_stranger_is_refused_before_a_message_is_waited_for(stack: Stack
 async def test_a_message_that_never_comes_is_not_waited_for_long(
     stack: Stack, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(guard, "MESSAGE_SECONDS_MAX", 0.2)
+    monkeypatch.setattr(grpc_aio, "MESSAGE_SECONDS_MAX", 0.2)
     metadata = (("authorization", f"Bearer {stack.keys['service']}"),)
     method: Any = stack.channel.stream_unary(path)
     before = len(asyncio.all_tasks())
@@ -319,6 +321,37 @@ async def test_a_message_that_never_comes_is_not_waited_for_long(
         call.cancel()
 
 
+async def test_more_calls_without_a_message_than_may_wait_are_refused(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrivals, "ARRIVALS_MAX", 3)
+    metadata = (("authorization", f"Bearer {stack.keys['service']}"),)
+    method: Any = stack.channel.stream_unary(AUTHORIZE)
+    await stack.call("AuthorizePayment", requests.authorize())
+    waiting = [method(metadata=metadata, timeout=5) for _ in range(3)]
+    for call in waiting:
+        await call.wait_for_connection()
+    await asyncio.sleep(0.1)
+
+    answer = await conftest.refusal(stack.call("AuthorizePayment", requests.authorize("more")))
+    for call in waiting:
+        call.cancel()
+    await asyncio.sleep(0.4)
+
+    assert (answer.reason, answer.retry_ms > 0) == ("GATEWAY_BUSY", True)
+    await stack.call("AuthorizePayment", requests.authorize("later"))
+
+
+async def test_more_reads_than_may_be_under_way_are_refused(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint, "READS_MAX", 0)
+
+    answer = await conftest.refusal(stack.call("GetAccount", requests.VALID["GetAccount"]))
+
+    assert (answer.reason, answer.retry_ms > 0) == ("GATEWAY_BUSY", True)
+
+
 async def test_many_streams_reset_at_once_hurt_no_bystander(stack: Stack) -> None:
     async def reset_rapidly() -> None:
         async with grpc.aio.insecure_channel(
@@ -335,3 +368,22 @@ async def test_many_streams_reset_at_once_hurt_no_bystander(stack: Stack) -> Non
         group.create_task(reset_rapidly())
         for number in range(100):
             await stack.call("AuthorizePayment", requests.authorize(f"bystander-{number}"))
+
+
+async def test_refused_calls_leave_nothing_for_the_collector(stack: Stack) -> None:
+    """A connection refuses streams while too many calls of it are not freed yet."""
+    refused = requests.authorize(amount=requests.money(0))
+    calls = serving.STREAMS_MAX + 200
+    gc.collect()
+    gc.disable()
+    try:
+        for call, key in ((stack.call, "service"), (stack.call, None)):
+            for _ in range(calls // 100):
+                found = [call("AuthorizePayment", refused, key=key) for _ in range(100)]
+                codes = {await each.code() for each in found}
+                assert codes <= {
+                    grpc.StatusCode.INVALID_ARGUMENT,
+                    grpc.StatusCode.UNAUTHENTICATED,
+                }
+    finally:
+        gc.enable()

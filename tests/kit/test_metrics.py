@@ -96,8 +96,8 @@ def test_a_call_is_counted_and_timed() -> None:
 
 
 def test_a_lane_command_is_counted_by_its_outcome() -> None:
-    metrics.count_lane_command("TestMethod", "declined")
-    metrics.count_lane_command("TestMethod", "declined")
+    metrics.count_lane_commands("TestMethod", "declined", 1)
+    metrics.count_lane_commands("TestMethod", "declined", 1)
 
     labels = {"method": "TestMethod", "outcome": "declined"}
     assert REGISTRY.get_sample_value("tender_lane_commands_total", labels) == 2
