@@ -8,6 +8,7 @@ and what they touched is loaded again.
 import asyncio
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -76,6 +77,7 @@ class Beats:
         self._batch_commands_max = self._count_max = batch_commands_max
         self._open: OpenBatch | None = None
         self._flying: Batch | None = None
+        self._unsettled: deque[OpenBatch] = deque()
         self._is_mending = False
         self._may_decide = asyncio.Event()
         self._has_decided = asyncio.Event()
@@ -96,18 +98,24 @@ class Beats:
 
         Raises Fenced, Ambiguous, Conflict or Unavailable: the lane must be taken over again.
         """
-        while True:
-            if (batch := self._open) is None:
-                self._has_decided.clear()
-                try:
-                    async with asyncio.timeout(HEARTBEAT_SECONDS):
-                        await self._has_decided.wait()
-                except TimeoutError:
-                    await self._storage.check(self._opened.ownership)
-                continue
-            self._open = None
-            self._signal()
-            await self._commit(batch)
+        try:
+            while True:
+                if (batch := self._open) is None:
+                    self._settle()
+                    await self._wait_for_decisions()
+                else:
+                    self._open = None
+                    await self._commit(batch)
+        finally:
+            self._settle()
+
+    async def _wait_for_decisions(self) -> None:
+        self._has_decided.clear()
+        try:
+            async with asyncio.timeout(HEARTBEAT_SECONDS):
+                await self._has_decided.wait()
+        except TimeoutError:
+            await self._storage.check(self._opened.ownership)
 
     def _decide_ready(self) -> None:
         """Decide what is ready into the open batch, until that is full."""
@@ -121,8 +129,9 @@ class Beats:
             self._room.restart()
             self._signal()
         if len(batch.replies) >= self._count_max:
-            # Sealed while its predecessor is being applied, there is less to do in between.
-            batch.seal(self._flying.hash if self._flying else self.head)
+            # While its predecessor is being applied, so that there is less to do in between.
+            sealed = batch.seal(self._flying.hash if self._flying else self.head)
+            self._storage.prepare(self._opened.ownership, sealed)
         self._has_decided.set()
 
     def _decide(self, entries: list[Entry], batch: OpenBatch) -> bool:
@@ -143,30 +152,41 @@ class Beats:
 
     async def _commit(self, batch: OpenBatch) -> None:
         """Apply a batch, then reply. One that fails leaves nothing behind, nor does the next."""
-        if batch.writes:
-            try:
+        try:
+            if batch.writes:
                 await self._apply(batch)
-            except KeyTaken as error:
-                self._undo(batch)
-                self._count_failure(batch, error)
-                self._room.load_keys_for(KEYS_TAKEN_SECONDS)
-                self._room.restart()
-                self._signal()
-                return
-            except Rejected as error:
-                await self._mend(batch, error)
-                return
-            except Conflict as error:
-                self._count_failure(batch, error)
-                raise
-        elif batch.replies:
-            await self._storage.check(self._opened.ownership)
-        metrics.LANE_BATCH_SIZE.observe(len(batch.replies))
-        metrics.LANE_HOLDS_EXPIRED.inc(batch.holds_expired)
-        self._finish(batch.replies)
-        self._signal()  # Those that waited for one of these.
-        self._cache.evict(self._spared)
-        metrics.LANE_QUEUE_DEPTH.set(len(self._room))
+            elif batch.replies:
+                self._meanwhile()
+                await self._storage.check(self._opened.ownership)
+        except KeyTaken as error:
+            self._undo(batch)
+            self._count_failure(batch, error)
+            self._room.load_keys_for(KEYS_TAKEN_SECONDS)
+            self._room.restart()
+            self._signal()
+        except Rejected as error:
+            await self._mend(batch, error)
+        except Conflict as error:
+            self._count_failure(batch, error)
+            raise
+        else:
+            self._unsettled.append(batch)
+
+    def _meanwhile(self) -> None:
+        """While the database works: let the next batch be decided, reply for the one before."""
+        self._signal()
+        self._settle()
+
+    def _settle(self) -> None:
+        """Reply for what is committed."""
+        while self._unsettled:
+            batch = self._unsettled.popleft()
+            metrics.LANE_BATCH_SIZE.observe(len(batch.replies))
+            metrics.LANE_HOLDS_EXPIRED.inc(batch.holds_expired)
+            self._finish(batch.replies)
+            self._signal()  # Those that waited for one of these.
+            self._cache.evict(self._spared)
+            metrics.LANE_QUEUE_DEPTH.set(len(self._room))
 
     async def _apply(self, batch: OpenBatch) -> None:
         self._flying = sealed = batch.seal(self.head)
@@ -175,7 +195,13 @@ class Beats:
         for entry, _ in batch.replies:
             entry.uncertain = True  # Until storage says otherwise, also if this task is cancelled.
         try:
-            await self._storage.apply(self._opened.ownership, sealed)
+            applying = asyncio.create_task(self._storage.apply(self._opened.ownership, sealed))
+            try:
+                await asyncio.sleep(0)  # It is on its way now.
+                self._meanwhile()
+                await applying
+            finally:
+                applying.cancel()
         except (Rejected, Conflict, Fenced):
             for (entry, _), uncertain in zip(batch.replies, before, strict=True):
                 entry.uncertain = uncertain

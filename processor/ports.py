@@ -150,6 +150,9 @@ class LaneStorage(Protocol):
     async def load(self, items: Sequence[Item]) -> Loaded:
         """Return committed state. May run while a batch is being applied. Raises Unavailable."""
 
+    def prepare(self, ownership: Ownership, batch: Batch) -> None:
+        """Do ahead what can be done before the batch's turn to be applied comes; a hint."""
+
     async def apply(self, ownership: Ownership, batch: Batch) -> None:
         """Commit a batch. Raises Fenced, KeyTaken, Conflict, Rejected or Ambiguous."""
 

@@ -84,6 +84,9 @@ class MemoryLaneStore:
                 of_account[payment.id] = payment.hold_expires_at
         return Loaded({item: self._value(item) for item in items}, holds)
 
+    def prepare(self, ownership: Ownership, batch: Batch) -> None:
+        """Nothing can be done ahead."""
+
     async def apply(self, ownership: Ownership, batch: Batch) -> None:
         """Commit a batch, all or nothing."""
         await self.check(ownership)

@@ -130,6 +130,7 @@ class PostgresLaneStore:
         self._session: _Session | None = None
         self._loading = asyncio.Lock()
         self._not_replicated = False
+        self._prepared: tuple[Ownership, Batch, list[Any]] | None = None
 
     async def open(self, owner: str, *, evict: bool) -> Opened:
         """Take the lane over; this owner's own earlier session is always ended first."""
@@ -214,12 +215,19 @@ class PostgresLaneStore:
                     values[Item("reference", row["reference"], row["tenant_id"])] = row["id"]
         return Loaded(values, holds)
 
+    def prepare(self, ownership: Ownership, batch: Batch) -> None:
+        """Lay the batch out while the one before it is being applied."""
+        self._prepared = (ownership, batch, columns.arguments(ownership, batch))
+
     async def apply(self, ownership: Ownership, batch: Batch) -> None:
         """Commit a batch in one statement."""
+        prepared, self._prepared = self._prepared, None
+        if prepared is not None and prepared[0] is ownership and prepared[1] is batch:
+            arguments = prepared[2]
+        else:
+            arguments = columns.arguments(ownership, batch)
         async with self._on_lane() as session:
-            await session.apply.fetchval(
-                *columns.arguments(ownership, batch), timeout=APPLY_SECONDS_MAX
-            )
+            await session.apply.fetchval(*arguments, timeout=APPLY_SECONDS_MAX)
 
     async def check(self, ownership: Ownership) -> None:
         """Return if the lane is still owned."""

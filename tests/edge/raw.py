@@ -99,9 +99,7 @@ def request_headers(path: bytes, key: str, *more: hpack.Header) -> tuple[hpack.H
 
 def block(headers: tuple[hpack.Header, ...]) -> bytes:
     """Encode headers so that no table is used."""
-    return b"".join(
-        b"\0" + _text(name) + _text(value) for name, value in headers
-    )
+    return b"".join(b"\0" + _text(name) + _text(value) for name, value in headers)
 
 
 def _text(text: bytes) -> bytes:

@@ -103,9 +103,7 @@ async def test_a_cancelled_call_goes_on_in_the_lane(stack: Stack) -> None:
     call = stack.call("AuthorizePayment", requests.authorize())
     await conftest.until(lambda: stack.processor.commands)
     call.cancel()
-    await conftest.until(
-        lambda: conftest.metric("tender_rpc_requests_total", labels) == before + 1
-    )
+    await conftest.until(lambda: conftest.metric("tender_rpc_requests_total", labels) == before + 1)
     release.set()
 
     await asyncio.wait_for(done.wait(), conftest.CALL_SECONDS_MAX)

@@ -63,7 +63,9 @@ async def test_padding_priority_and_continuation(stack: Stack) -> None:
             frames.frame(frames.CONTINUATION, frames.END_HEADERS, 1, headers[50:]),
             frames.frame(UNKNOWN_FRAME, 0xFF, 1, b"what is this?"),
             frames.frame(frames.DATA, frames.PADDED, 1, bytes([2]) + message[:9] + bytes(2)),
-            frames.frame(frames.DATA, 1 | frames.PADDED, 1, bytes([200]) + message[9:] + bytes(200)),
+            frames.frame(
+                frames.DATA, 1 | frames.PADDED, 1, bytes([200]) + message[9:] + bytes(200)
+            ),
         )
 
         assert described(await connection.answer(1)) == "padded"

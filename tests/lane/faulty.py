@@ -36,6 +36,9 @@ class FaultyStore:
     async def load(self, items: Sequence[Item]) -> Loaded:
         return await self._store.load(items)
 
+    def prepare(self, ownership: Ownership, batch: Batch) -> None:
+        self._store.prepare(ownership, batch)
+
     async def apply(self, ownership: Ownership, batch: Batch) -> None:
         self.applies += 1
         if self.lose_before:

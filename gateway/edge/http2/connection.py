@@ -110,6 +110,8 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
+        if self._transport is None:
+            return
         self._was_heard = True
         if self._rest:
             self._rest += data
@@ -185,8 +187,9 @@ class Connection(asyncio.Protocol):
         self.outbox.put(frames.goaway(self._last_stream, bad.code, str(bad)))
         self.outbox.flush()
         self._lose(str(bad))
-        transport.close()
-        # A peer that reads nothing would keep it open.
+        # Closed with something unread, the kernel would throw away what was just written.
+        if not transport.is_closing():
+            transport.write_eof()
         self.loop.call_later(limits.LINGER_SECONDS, transport.abort)
 
     def abort(self) -> None:
