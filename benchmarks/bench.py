@@ -97,7 +97,7 @@ def _local(wanted: Wanted, is_cold: bool, say: Say) -> Opened:
     contents = wanted.cold if is_cold else wanted.warm
     options = StackOptions(
         data_dir=wanted.data_dir / "warm",
-        # A standby lives on another machine: here it would take a core from both sides of the ratio.
+        # A standby lives on another machine; here it would slow both sides of the ratio.
         replicas=0,
         processor_env=_caches() if is_cold else {},
     )

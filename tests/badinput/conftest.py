@@ -24,7 +24,8 @@ SELECT (SELECT count(*) FROM requests) AS requests,
        (SELECT count(*) FROM payments) AS payments,
        (SELECT sum(version) FROM payments) AS payment_steps,
        (SELECT sum(version) FROM merchants) AS merchant_steps,
-       (SELECT string_agg(concat_ws(' ', id, posted, held, state, version), E'\\n' ORDER BY id)
+       (SELECT sum(version) FROM accounts) AS account_steps,
+       (SELECT string_agg(concat_ws(' ', id, posted, held, state), E'\\n' ORDER BY id)
           FROM accounts) AS accounts
 """
 

@@ -65,9 +65,9 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
     "no-check-of-replays": Mutant(
         "A batch without writes is answered without checking the fence (R6).",
         "processor/beats.py",
-        "        elif batch.replies:\n"
-        "            await self._storage.check(self._opened.ownership)\n",
-        "",
+        "                self._meanwhile()\n"
+        "                await self._storage.check(self._opened.ownership)\n",
+        "                self._meanwhile()\n",
         (FAULTS + "test_a_replay_and_a_refusal_check_that_the_lane_is_still_owned[memory]",),
     ),
     "two-owners": Mutant(
