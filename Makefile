@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.installed
 
-.PHONY: demo up down test check proto fmt lock load load-ui bench clean
+.PHONY: demo up down test check proto fmt lock load load-ui bench profile clean
 
 demo: $(READY) ## Tell a short story on a stack of its own, then stop it.
 	$(BIN)/tender demo
@@ -37,6 +37,9 @@ lock: $(READY) ## Resolve pyproject.toml into requirements.lock anew.
 
 bench: $(READY) ## Measure on a stack of its own; `make bench ARGS=--quick` takes a minute.
 	$(BIN)/tender bench $(ARGS)
+
+profile: $(READY) ## See where CPU time goes: flame graphs and tables of docs/performance.md.
+	$(BIN)/python -m benchmarks.profile $(ARGS)
 
 clean: ## Remove what the tools left behind; the stack's data and .venv stay.
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

@@ -14,6 +14,7 @@ SAME_PAYMENTS: Final = ("unary", "stream", "batch")
 BUCKETS_PER_REGION: Final = 1_024
 SHARDS_MAX: Final = 100_000
 RATE_MAX: Final = 1e9
+SECONDS_PER_DAY: Final = 86_400
 STEPS: Final = 60
 """Of a search by halves: more than a float's digits."""
 
@@ -146,9 +147,11 @@ class Wanted(NamedTuple):
     """A busy gateway sends a lane one message in this time (gateway/lane_client.py)."""
     gateways_per_lane: int | None = None
     """At most so many speak to a lane; None for all. Less than all is not built yet."""
-    wal_bytes: float = 3_800.0
-    journal_bytes: float = 1_300.0
-    """Per payment with its fee, on the benchmark's ledger, checkpoints included."""
+    wal_bytes: float = 4_000.0
+    """Per payment with its fee: 3,900 to 4,000 in `stream`, 4,000 in `unary`, on the benchmark's
+    ledger; more for a while after a checkpoint if accounts are many and each is rarely used."""
+    journal_bytes: float = 1_400.0
+    """The same payment's part of the journal, which is in the log as well."""
 
     def share_across(self, shards: int) -> float:
         """Return how many payments need two shards."""
@@ -193,17 +196,19 @@ def apply_use(lane_rate: float, batch: float, of: Costs, wanted: Wanted) -> floa
     return lane_rate * (of.postgres.at(batch) + wanted.fsync_us / batch) / 1e6
 
 
-def batch_at(lane_rate: float, of: Costs, wanted: Wanted) -> float:
+def batch_at(lane_rate: float, speakers: int, of: Costs, wanted: Wanted) -> float:
     """Return how large batches are: as large as both writers need them to keep up, no larger."""
-    rate = lane_rate / 1e6
-    needed = 1.0
-    for each, fixed in (
-        (of.postgres.each_us, of.postgres.batch_us + wanted.fsync_us),
-        (of.processor.each_us, of.processor.batch_us),
-    ):
-        free = 1 - rate * each
-        needed = max(needed, rate * fixed / free if free > 0 else math.inf)
-    return min(needed, wanted.batch_max)
+    low, high = 0.0, float(wanted.batch_max)
+    for _ in range(STEPS):
+        middle = (low + high) / 2
+        if (
+            processor_use(lane_rate, middle, speakers, of, wanted) > 1
+            or apply_use(lane_rate, middle, of, wanted) > 1
+        ):
+            low = middle
+        else:
+            high = middle
+    return max(1.0, high)
 
 
 class Plan(NamedTuple):
@@ -218,9 +223,8 @@ class Plan(NamedTuple):
     limit: str
     """What a lane would run into first."""
     gateways: int
-    processor_busy: float
-    """Cores at work in each lane's processor, of the one that it can use."""
     postgres_busy: float
+    """Cores at work in the busiest lane's Postgres."""
     redis_cores: float
     cores: float
     machines: int
@@ -283,19 +287,17 @@ def shards_for(rate: float, of: Costs, wanted: Wanted) -> int:
 
 def plan(rate: float, shards: int, of: Costs, wanted: Wanted) -> Plan:
     """Say what a rate on so many shards takes."""
-    lane_rate = _busiest(rate, shards, wanted)
-    batch = batch_at(lane_rate, of, wanted)
-    uses = _uses(rate, shards, of, wanted)
     at_gateways = gateways(rate, of, wanted)
     speakers = _speakers(at_gateways, wanted)
-    lane_core = 1 + max(1.0, lane_rate * of.postgres.at(batch) / 1e6)
-    entries = rate * wanted.entries(shards)
-    redis = rate * of.redis_us / 1e6 / wanted.utilization
-    together = max(1, math.floor(wanted.machine_cores / lane_core))
-    for_lanes = math.ceil(shards / together) * max(1, math.ceil(lane_core / wanted.machine_cores))
-    more = processor_use(lane_rate, batch, speakers, of, wanted) - processor_use(
-        lane_rate, batch, 1, of, wanted
-    )
+    lane_rate = _busiest(rate, shards, wanted)
+    batch = batch_at(lane_rate, speakers, of, wanted)
+    postgres_busy = lane_rate * of.postgres.at(batch) / 1e6
+    # A processor is one thread, and so is the session that applies.
+    lane_cores = 1 + max(1.0, postgres_busy)
+    redis_cores = rate * of.redis_us / 1e6 / wanted.utilization
+    uses = _uses(rate, shards, of, wanted)
+    wal = rate * wanted.entries(shards) * wanted.wal_bytes
+    journal = rate * wanted.entries(shards) * wanted.journal_bytes
     return Plan(
         rate=rate,
         shards=shards,
@@ -304,17 +306,24 @@ def plan(rate: float, shards: int, of: Costs, wanted: Wanted) -> Plan:
         batch=batch,
         limit=max(uses, key=lambda kind: uses[kind]),
         gateways=at_gateways,
-        processor_busy=processor_use(lane_rate, batch, speakers, of, wanted),
-        postgres_busy=lane_rate * of.postgres.at(batch) / 1e6,
-        redis_cores=redis,
-        cores=at_gateways + shards * lane_core + redis,
-        machines=for_lanes + math.ceil((at_gateways + redis) / wanted.machine_cores),
-        wal_mb_per_second=entries * wanted.wal_bytes / 1e6,
-        wal_gb_per_day=entries * wanted.wal_bytes * 86_400 / 1e9,
-        journal_gb_per_day=entries * wanted.journal_bytes * 86_400 / 1e9,
+        postgres_busy=postgres_busy,
+        redis_cores=redis_cores,
+        cores=at_gateways + shards * lane_cores + redis_cores,
+        machines=_machines(shards, lane_cores, at_gateways + redis_cores, wanted.machine_cores),
+        wal_mb_per_second=wal / 1e6,
+        wal_gb_per_day=wal * SECONDS_PER_DAY / 1e9,
+        journal_gb_per_day=journal * SECONDS_PER_DAY / 1e9,
         streams=shards * speakers,
-        messages_core=more,
+        messages_core=processor_use(lane_rate, batch, speakers, of, wanted)
+        - processor_use(lane_rate, batch, 1, of, wanted),
         unevenness=wanted.unevenness(shards),
         clearing_accounts=shards * (shards - 1),
         legs_per_second=rate * wanted.share_across(shards),
     )
+
+
+def _machines(shards: int, lane_cores: float, other_cores: float, size: int) -> int:
+    """Return how many machines of a size hold whole lanes, and the rest of the cores."""
+    together = math.floor(size / lane_cores)
+    for_lanes = math.ceil(shards / together) if together else shards * math.ceil(lane_cores / size)
+    return for_lanes + math.ceil(other_cores / size)

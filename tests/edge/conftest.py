@@ -1,9 +1,11 @@
 """A running gateway whose callers are served by the HTTP/2 edge."""
 
+import gc
 from collections.abc import AsyncIterator
 
 import pytest
 
+from gateway.edge.http2.edge import Http2Edge
 from tests.gateway import conftest
 from tests.gateway.conftest import Stack
 
@@ -14,9 +16,20 @@ async def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
         yield stack
 
 
+@pytest.fixture(scope="session")
+def edge(shared_stack: Stack) -> Http2Edge:
+    """What serves the shared stack, to see what it holds."""
+    (found,) = (one for one in gc.get_objects() if isinstance(one, Http2Edge))
+    return found
+
+
 @pytest.fixture
-async def stack(shared_stack: Stack) -> AsyncIterator[Stack]:
-    """One gateway serves many tests; it must be at rest between two of them."""
+async def stack(shared_stack: Stack, edge: Http2Edge) -> AsyncIterator[Stack]:
+    """One gateway serves many tests; it must be at rest between two of them, and hold nothing."""
     shared_stack.processor.reset()
     yield shared_stack
     await conftest.until(lambda: conftest.metric("tender_gateway_in_flight") == 0)
+    await conftest.until(lambda: (edge.calls.amount, edge.held.amount, edge.unsent.amount) == NONE)
+
+
+NONE = (0, 0, 0)

@@ -71,8 +71,8 @@ class Raw:
         data = b""
         while True:
             frame = await self.next(frames.HEADERS, frames.DATA, frames.RST_STREAM, frames.GOAWAY)
-            if frame.kind == frames.HEADERS:
-                decoded = self.headers(frame)  # Of every stream: the table is the connection's.
+            # Those of every stream: the table is the connection's.
+            decoded = self.headers(frame) if frame.kind == frames.HEADERS else {}
             if frame.stream != stream:
                 continue
             if frame.kind == frames.HEADERS:

@@ -39,6 +39,25 @@ async def test_rapid_resets(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> No
         assert (await connection.goaway())[1] == own.ENHANCE_YOUR_CALM
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [frames.window_update(1, 0), frames.window_update(1, (1 << 31) - 1), raw.data(1, b"again")],
+    ids=["an update by nothing", "a window too large", "DATA after the end"],
+)
+async def test_resets_that_a_peer_brings_about(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, fault: bytes
+) -> None:
+    """What is cancelled by a broken rule costs as much as what is cancelled by its caller."""
+    monkeypatch.setattr(limits, "RESETS_BURST", 20)
+    monkeypatch.setattr(limits, "RESETS_PER_SECOND", 0)
+    async with raw.connected(stack) as connection:
+        for stream in range(1, 61, 2):
+            own_fault = fault[:5] + frames.NUMBER.pack(stream) + fault[9:]
+            connection.send(raw.authorize(stack, stream), own_fault)
+
+        assert (await connection.goaway())[1] == own.ENHANCE_YOUR_CALM
+
+
 FLOODS: dict[str, tuple[str, bytes]] = {
     "PING": ("CONTROLS_BURST", frames.frame(frames.PING, 0, 0, bytes(8))),
     "acks of PING": ("CONTROLS_BURST", frames.frame(frames.PING, 1, 0, bytes(8))),

@@ -77,7 +77,11 @@ async def test_a_deadline_reaches_the_lane_and_ends_the_call(stack: Stack) -> No
 
 async def test_a_read_past_its_deadline_is_ended(stack: Stack) -> None:
     release = asyncio.Event()
-    stack.processor.key_script = release.wait
+
+    async def wait() -> None:
+        await release.wait()
+
+    stack.processor.key_script = wait
     stack.keys["fresh"] = stack.processor.add_key("service")
     call = stack.call("AuthorizePayment", requests.authorize(), key="fresh", timeout=0.2)
 
@@ -191,16 +195,18 @@ async def test_more_calls_than_streams_wait_for_their_turn(stack: Stack) -> None
 
 
 async def test_the_synchronous_client_of_grpc(stack: Stack) -> None:
-    def call() -> str:
+    def call() -> list[str]:
         with grpc.insecure_channel(stack.address) as channel:
             stub = payment_pb2_grpc.PaymentServiceStub(channel)
-            for number in range(20):
-                answer = stub.AuthorizePayment(
+            answers = [
+                stub.AuthorizePayment(
                     requests.authorize(str(number)), metadata=metadata(stack), timeout=5
                 )
-            return str(answer.payment.description)
+                for number in range(20)
+            ]
+            return [answer.payment.description for answer in answers]
 
-    assert await asyncio.to_thread(call) == "19"
+    assert await asyncio.to_thread(call) == [str(number) for number in range(20)]
 
 
 async def test_the_clients_of_the_sdk(stack: Stack) -> None:
@@ -246,7 +252,7 @@ async def test_a_stream_whose_caller_reads_late_gets_everything(stack: Stack) ->
     stack.processor.script = echo
     writing = asyncio.create_task(write())
     await asyncio.sleep(1)
-    seen = set()
+    seen: set[str] = set()
     while (message := await call.read()) is not grpc.aio.EOF:
         outcomes = payment_pb2.StreamPaymentsResponse.FromString(message).outcomes
         seen.update(outcome.request_id for outcome in outcomes)

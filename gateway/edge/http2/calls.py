@@ -1,8 +1,5 @@
 """One call: from the octets of its messages to its answer."""
 
-import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
 import grpc
@@ -13,28 +10,28 @@ from gateway.edge.http2.messages import PREFIX_BYTES, Assembler
 from gateway.endpoint import Answer, CalledBack, CommandEndpoint
 from gateway.errors import Refused
 from gateway.identity import Identity
-from gateway.streams import Gone
 
 if TYPE_CHECKING:
-    from gateway.edge.http2.connection import Connection
+    from gateway.edge.http2.peer import Peer
 
 _MESSAGE_BYTES_MAX: Final = endpoint.MESSAGE_BYTES_MAX
 _ONE_MESSAGE_BYTES_MAX: Final = _MESSAGE_BYTES_MAX + PREFIX_BYTES
+DEADLINE: Final = (grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
 _length_at: Final = frames.NUMBER.unpack_from
 
 
 class Call:
-    """What every call has. It is among its connection's calls until its answer has left."""
+    """What every call has. It is among its peer's calls until its answer has left."""
 
     __slots__ = (
-        *("_assembler", "_granted", "_held", "_received", "connection", "deadline", "has_head"),
-        *("is_ended", "is_over", "opened_at", "stream", "window"),
+        *("_assembler", "_granted", "_held", "_received", "deadline", "has_head"),
+        *("is_ended", "is_over", "opened_at", "peer", "stream", "window"),
     )
     expects_one = True
     bytes_max = _MESSAGE_BYTES_MAX
 
-    def __init__(self, connection: "Connection", stream: int, now: float) -> None:
-        self.connection = connection
+    def __init__(self, peer: "Peer", stream: int, now: float) -> None:
+        self.peer = peer
         self.stream = stream
         self.opened_at = now
         self.deadline: float | None = None
@@ -73,15 +70,20 @@ class Call:
             block = answers.bad_block(refused, has_head=self.has_head)
             self._end(block)
 
+    def refuse_plainly(self, code: grpc.StatusCode, message: str) -> None:
+        """End the call with a status that has no details."""
+        if not self.is_over:
+            self._end(answers.plain_block(code, message, has_head=self.has_head))
+
     def expire(self) -> None:
         """The message did not come."""
         self.refuse(Refused("DEADLINE_PASSED"))
 
     def _end(self, block: bytes) -> None:
         self._close()
-        self.connection.outbox.forget(self)
-        self.connection.outbox.end(self, block)
-        self.connection.finished(self)
+        self.peer.outbox.forget(self)
+        self.peer.outbox.end(self, block)
+        self.peer.finished(self)
 
     def _close(self) -> None:
         self.is_over = True
@@ -98,11 +100,11 @@ class Call:
         owed = self._received - self._granted
         if owed >= limits.STREAM_WINDOW_BYTES // 2 and not self.is_ended:
             self._granted = self._received
-            self.connection.outbox.put(frames.window_update(self.stream, owed))
+            self.peer.outbox.put(frames.window_update(self.stream, owed))
 
     def _hold(self, octets: int) -> None:
         self._held += octets
-        self.connection.hold(octets)
+        self.peer.hold(octets)
 
     def _messages_in(self, octets: bytes) -> list[bytes]:
         """Return the messages that are whole now; raises Refused."""
@@ -111,7 +113,7 @@ class Call:
         before = self._assembler.held
         messages = self._assembler.feed(octets)
         self._hold(self._assembler.held - before)
-        if self.connection.holds_too_much:
+        if self.peer.holds_too_much:
             raise Refused("GATEWAY_BUSY")
         return messages
 
@@ -123,7 +125,7 @@ class UnaryCall(Call):
 
     def __init__(
         self,
-        connection: "Connection",
+        peer: "Peer",
         stream: int,
         now: float,
         timeout_seconds: float | None,
@@ -131,7 +133,7 @@ class UnaryCall(Call):
         caller: Identity,
     ) -> None:
         # Not by way of the class above: this is the path of every payment.
-        self.connection = connection
+        self.peer = peer
         self.stream = stream
         self.opened_at = now
         self.deadline = None if timeout_seconds is None else now + timeout_seconds
@@ -178,7 +180,7 @@ class UnaryCall(Call):
             self._carry_out(self._message)
 
     def _carry_out(self, message: bytes) -> None:
-        left = None if self.deadline is None else self.deadline - self.connection.now()
+        left = None if self.deadline is None else self.deadline - self.peer.now()
         self._command = self._endpoint.start(message, self._caller, left, self._deliver)
 
     def _deliver(self, result: Answer | Refused) -> None:
@@ -187,169 +189,29 @@ class UnaryCall(Call):
         # What else refers to this call would keep it, in a circle, until the next collection.
         self._command = None
         if isinstance(result, Refused):
-            self.refuse(result)
+            if self._is_late(result):
+                self.refuse_plainly(*DEADLINE)
+            else:
+                self.refuse(result)
             return
         self.is_over = True
-        connection = self.connection
+        peer = self.peer
         try:
-            if connection.outbox.answer(self, result.response, replayed=result.replayed):
-                connection.finished(self)
+            if peer.outbox.answer(self, result.response, replayed=result.replayed):
+                peer.finished(self)
         except frames.BadConnection as bad:
-            connection.end(bad)
+            peer.end(bad)
+
+    def _is_late(self, refused: Refused) -> bool:
+        """Whether nothing is wrong but that the caller's time is over."""
+        is_over = self.deadline is not None and self.peer.now() >= self.deadline
+        return is_over and refused.code is grpc.StatusCode.UNAVAILABLE
 
     def sent(self) -> None:
-        self.connection.finished(self)
+        self.peer.finished(self)
 
     def left(self) -> None:
         command, self._command = self._command, None
         if command is not None:
             command.leave()
         self._close()
-
-
-class OpenCall(Call):
-    """A call that a task answers, message by message: a stream, or a call with more to ask for."""
-
-    __slots__ = (
-        *("_arrived", "_is_deaf", "_messages", "_sent", "_task", "_timer"),
-        *("bytes_max", "expects_one"),
-    )
-
-    def __init__(
-        self,
-        connection: "Connection",
-        stream: int,
-        now: float,
-        timeout_seconds: float | None,
-        *,
-        expects_one: bool,
-        bytes_max: int,
-    ) -> None:
-        super().__init__(connection, stream, now)
-        self.expects_one = expects_one
-        self.bytes_max = bytes_max
-        self._messages: deque[bytes | Refused] = deque()
-        self._is_deaf = False
-        self._arrived: asyncio.Future[None] | None = None
-        self._sent: asyncio.Future[None] | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        if timeout_seconds is not None:
-            self.deadline = now + timeout_seconds
-            self._timer = connection.loop.call_later(timeout_seconds, self._run_out)
-
-    def run(self, work: Callable[["OpenCall"], Awaitable[None]]) -> None:
-        """Answer the call by this work, which ends it or raises Refused."""
-        self._task = self.connection.begin(self._run(work))
-
-    async def _run(self, work: Callable[["OpenCall"], Awaitable[None]]) -> None:
-        try:
-            await work(self)
-        except Gone:
-            self.connection.reset(self, frames.CANCEL)
-        except BaseException as error:
-            if not self.is_over:
-                self.refuse(endpoint.as_refusal(error, "call"))
-            if not isinstance(error, Exception | asyncio.CancelledError):
-                raise
-        finally:
-            self._task = None
-
-    async def read(self) -> bytes | None:
-        """Return the next message; None when there is none any more; raises Refused."""
-        while not self._messages:
-            if self.is_ended:
-                return None
-            self._arrived = self.connection.loop.create_future()
-            await self._arrived
-        message = self._messages.popleft()
-        if isinstance(message, Refused):
-            raise message
-        self._hold(-len(message))
-        if not self._messages:
-            self._grant()
-        return message
-
-    async def only_message(self) -> bytes:
-        """Return the one message of a unary call; raises Refused."""
-        message = await self.read()
-        if message is None or await self.read() is not None:
-            raise Refused("MESSAGE_MALFORMED")
-        return message
-
-    async def write(self, message: bytes) -> None:
-        """Send a message of the answer, and return once it is on its way; raises Gone."""
-        if self.is_over:
-            raise Gone
-        outbox = self.connection.outbox
-        outbox.head(self)
-        try:
-            is_sent = outbox.message(self, message)
-        except frames.BadConnection as bad:
-            self.connection.end(bad)
-            raise Gone from None
-        if not is_sent:
-            self._sent = self.connection.loop.create_future()
-            await self._sent
-
-    def end_well(self, *, replayed: bool = False) -> None:
-        """End the call; everything is answered."""
-        if not self.is_over:
-            block = answers.REPLAYED_BLOCK if replayed else answers.GOOD_BLOCK
-            self._end(block if self.has_head else answers.HEAD_BLOCK + block)
-
-    def end_with(self, block: bytes) -> None:
-        """End the call with these headers and nothing else."""
-        if not self.is_over:
-            self._end(block)
-
-    def refuse_plainly(self, code: grpc.StatusCode, message: str) -> None:
-        """End the call with a status that has no details."""
-        if not self.is_over:
-            self._end(answers.plain_block(code, message, has_head=self.has_head))
-
-    def data(self, octets: bytes, frame_bytes: int, ends: bool) -> None:
-        self.is_ended = ends
-        self._receive(frame_bytes)
-        if not self._is_deaf:
-            self._listen(octets)
-        if not self._messages:
-            self._grant()
-        if self._arrived is not None and not self._arrived.done():
-            self._arrived.set_result(None)
-
-    def _listen(self, octets: bytes) -> None:
-        try:
-            for message in self._messages_in(octets):
-                self._messages.append(message)
-                self._hold(len(message))
-        except Refused as refused:
-            # What came before it is still carried out; nothing that comes after it is.
-            self._messages.append(refused)
-            self._is_deaf = True
-
-    def sent(self) -> None:
-        if self._sent is not None and not self._sent.done():
-            self._sent.set_result(None)
-
-    def expire(self) -> None:
-        super().expire()
-        self._stop()
-
-    def left(self) -> None:
-        self._close()
-        self._stop()
-
-    def _run_out(self) -> None:
-        self.refuse_plainly(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
-        self._stop()
-
-    def _stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-
-    def _close(self) -> None:
-        super()._close()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None

@@ -10,10 +10,12 @@ import grpc
 from gateway import bulk, identity
 from gateway import endpoint as endpoints
 from gateway.edge.http2 import answers, frames, limits
-from gateway.edge.http2.calls import Call, OpenCall
+from gateway.edge.http2.calls import Call
 from gateway.edge.http2.connection import Connection
 from gateway.edge.http2.heads import Head
+from gateway.edge.http2.open_calls import OpenCall
 from gateway.edge.http2.outbox import Total
+from gateway.edge.http2.peer import Peer
 from gateway.edge.http2.side_services import HEALTH_CHECK, REFLECTION, Reflection, check_health
 from gateway.endpoint import CommandEndpoint, Endpoint
 from gateway.errors import Refused
@@ -60,7 +62,7 @@ class Http2Edge:
         self._loop = asyncio.get_running_loop()
         self._tasks = serving.Tasks()
         self.begin = self._tasks.start
-        self._connections: set[Connection] = set()
+        self._connections: set[Peer] = set()
         self._socket: socket.socket | None = None
         self._server: asyncio.Server | None = None
         self._is_at_rest = asyncio.Event()
@@ -124,13 +126,13 @@ class Http2Edge:
     def has_room(self) -> bool:
         return self.calls.amount < self._calls_max
 
-    def joined(self, connection: Connection) -> None:
-        self._connections.add(connection)
+    def joined(self, peer: Peer) -> None:
+        self._connections.add(peer)
         if len(self._connections) > self.connections_max:
-            connection.end(frames.BadConnection(frames.ENHANCE_YOUR_CALM, "too many connections"))
+            peer.end(frames.BadConnection(frames.ENHANCE_YOUR_CALM, "too many connections"))
 
-    def parted(self, connection: Connection, why: str) -> None:
-        self._connections.discard(connection)
+    def parted(self, peer: Peer, why: str) -> None:
+        self._connections.discard(peer)
         if why:
             self._faults[why] = self._faults.get(why, 0) + 1
         if not self._connections:
@@ -146,16 +148,16 @@ class Http2Edge:
         assert head.endpoint is not None
         head.caller = self._front.admitted(head.endpoint, head.metadata)
 
-    def open(self, connection: Connection, stream: int, head: Head) -> Call | None:
+    def open(self, peer: Peer, stream: int, head: Head) -> Call | None:
         call = OpenCall(
-            connection,
+            peer,
             stream,
             self._loop.time(),
             head.timeout_seconds,
             expects_one=head.path != self._front.streams.route.path and head.path != REFLECTION,
             bytes_max=self._bytes_max(head.path),
         )
-        connection.add(call)
+        peer.add(call)
         if head.http_status != 200:
             call.end_with(answers.http_block(head.http_status))
         elif head.is_too_large:
@@ -211,7 +213,7 @@ class Http2Edge:
         verdict: Identity | Refused | None = await self._front.admit(streams, head.metadata)
         if isinstance(verdict, Identity):
             key_text = identity.key_text(head.metadata)
-            verdict = await streams.serve(call, key_text, call.connection.peer)
+            verdict = await streams.serve(call, key_text, call.peer.name)
         if verdict is not None:
             call.refuse(verdict)
         else:

@@ -68,6 +68,6 @@ class HeaderBlocks:
             self._route(head)
         if decoded.changed_table or len(self._heads) >= limits.HEADS_MAX:
             self._heads.clear()
-        if not decoded.changed_table:
+        if not decoded.changed_table and len(block) <= limits.HEAD_BYTES_MAX:
             self._heads[block] = head
         return head

@@ -24,7 +24,9 @@ FRAME_BYTES_MAX: Final = 16_384
 HEADER_BLOCK_BYTES_MAX: Final = 16_384  # As it is on the wire, over all its frames.
 HEADER_LIST_BYTES_MAX: Final = 8 * 1024  # As it is once decoded.
 CONTINUATIONS_MAX: Final = 8
-HEADS_MAX: Final = 256  # Header blocks that a connection's decoder remembers.
+# Blocks that are remembered once read; a client has one for each method it calls.
+HEADS_MAX: Final = 64
+HEAD_BYTES_MAX: Final = 1_024
 STREAM_WINDOW_BYTES: Final = 256 * 1024
 CONNECTION_WINDOW_BYTES: Final = 1024 * 1024
 # Parts of messages, and messages that nobody has read yet. The window is given back as it is used,

@@ -4,7 +4,7 @@ from typing import Any, Final, Never
 
 import grpc
 
-from gateway.edge.http2.calls import OpenCall
+from gateway.edge.http2.open_calls import OpenCall
 from gateway.methods import SERVICE_NAMES
 from kit import serving
 
