@@ -12,8 +12,9 @@ from processor.entries import Entry
 WAIT_SECONDS_MAX: Final = 0.5
 """A full queue is worked off in about this time."""
 
-COMMANDS_MIN: Final = 500
-"""As many may always wait: a lane that has nothing to do shows no pace."""
+COMMANDS_MIN: Final = 2_000
+"""As many may always wait: a lane that has just begun is slow, and one with nothing to do shows no
+pace."""
 
 BACKLOG_MIN: Final = COMMANDS_MIN // 2
 """With fewer commands left over, what was finished says how many came, not how many could."""

@@ -32,12 +32,12 @@ _OPEN: Final = (
 
 
 class Box(NamedTuple):
-    """A frame as it is drawn. `left` and `count` are in samples."""
+    """A frame as it is drawn. `left` and `width` are in samples."""
 
     name: str
     depth: int
     left: int
-    count: int
+    width: int
 
 
 @dataclass
@@ -70,10 +70,10 @@ def _laid(node: _Node, depth: int, left: int) -> Iterator[Box]:
 def svg(stacks: Stacks, title: str, subtitle: str, whole_us: float | None = None) -> str:
     """Return the picture; `whole_us`, what all samples stand for, puts µs into the tooltips."""
     laid = boxes(stacks)
-    whole = laid[0].count
+    whole = laid[0].width
     assert whole, "nothing was sampled"
     scale = (WIDTH - 2 * MARGIN) / whole
-    shown = [box for box in laid if box.count * scale >= NARROWEST]
+    shown = [box for box in laid if box.width * scale >= NARROWEST]
     height = HEAD + ROW * (max(box.depth for box in shown) + 1) + MARGIN
     head = _OPEN.format(
         width=WIDTH,
@@ -88,14 +88,14 @@ def svg(stacks: Stacks, title: str, subtitle: str, whole_us: float | None = None
 
 
 def _drawn(box: Box, scale: float, floor: int, whole: int, whole_us: float | None) -> str:
-    left, width = MARGIN + box.left * scale, box.count * scale
+    left, width = MARGIN + box.left * scale, box.width * scale
     top = floor - (box.depth + 1) * ROW
-    share = box.count / whole
+    share = box.width / whole
     cost = "" if whole_us is None else f", {share * whole_us:.1f} µs per payment"
     label = _cut(box.name, width)
     text = f'<text x="{left + 3:.1f}" y="{top + 12}">{escape(label)}</text>' if label else ""
     return (
-        f"<g><title>{escape(box.name)}: {box.count:,} samples, {share:.1%}{cost}</title>"
+        f"<g><title>{escape(box.name)}: {box.width:,} samples, {share:.1%}{cost}</title>"
         f'<rect x="{left:.1f}" y="{top}" width="{max(width - 0.4, 0.3):.1f}" height="{ROW - 1}"'
         f' fill="{colour(box.name)}" rx="1.5"/>{text}</g>'
     )

@@ -17,10 +17,9 @@ Rules = Sequence[tuple[str, str]]
 SPLIT: Final = frozenset({"gateway", "processor"})
 """Servers of which a part's system calls, all of them on sockets, are told apart from the rest."""
 
-_COMMON: Final = (
-    ("garbage collection", r"^garbage collection"),
-)
+_COMMON: Final = (("garbage collection", r"^garbage collection"),)
 _TRANSPORT: Final = (
+    ("another thread woken", r"^wake another thread"),
     ("gRPC core (C)", r"^gRPC core"),
     ("gRPC, Python part", r"\(grpc/"),
     ("event loop", r"^(uvloop|asyncio) \(C\)|\((asyncio|uvloop)/|\(_weakrefset\.py|\(inspect\.py"),
@@ -52,6 +51,8 @@ PROCESSOR: Final[Rules] = (
 )
 
 POSTGRES: Final[Rules] = (
+    ("new log files, filled with zeros", r"^XLogFileInit"),
+    ("tables grown, filled with zeros", r"^(ExtendBufferedRel|RelationAddBlocks|smgrzeroextend)"),
     ("log to disk (fdatasync)", r"^(pg_fdatasync|issue_xlog_fsync|fdatasync) "),
     ("log into the page cache", r"^XLogWrite "),
     ("log records", r"^(XLogInsert|XLogRecordAssemble|XLogFlush|log_heap_)"),
@@ -65,8 +66,15 @@ POSTGRES: Final[Rules] = (
     ("plans taken", r"^(GetCachedPlan|RevalidateCachedQuery|pg_plan|standard_planner)"),
     ("function apply itself", r"\(plpgsql\)$|^_?SPI_"),
     ("commit, without the log", r"^(CommitTransaction|AbortTransaction|StartTransaction)"),
-    ("protocol", r"^(exec_bind|pq_|secure_|ReadCommand|socket_|be_|internal_|PostgresMain|ReceiveFunction|OidReceive|.*recv )"),
+    ("protocol", r"^(exec_bind|pq_|secure_|ReadCommand|socket_|be_|internal_|PostgresMain)"),
+    ("protocol", r"^(ReceiveFunction|OidReceive|\w+recv )"),
 )
+
+LOADS: Final = (
+    "accounts that are not in memory, loaded",
+    re.compile(r"^Lane\._load |^PostgresLaneStore\.load "),
+)
+"""Whatever these do is theirs, sending included."""
 
 RULES: Final[Mapping[str, Rules]] = {
     "gateway": GATEWAY,
@@ -80,6 +88,9 @@ def shares(stacks: Stacks, kind: str) -> dict[str, float]:
     rules = [(part, re.compile(pattern)) for part, pattern in RULES[kind]]
     counts: Counter[str] = Counter()
     for stack, count in stacks.items():
+        if any(LOADS[1].search(frame) for frame in stack):
+            counts[LOADS[0]] += count
+            continue
         part = _part(stack, rules)
         is_call = kind in SPLIT and SYSTEM_CALL.search(stack[-1]) is not None
         counts[part + AND_KERNEL if is_call else part] += count

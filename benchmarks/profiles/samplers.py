@@ -1,4 +1,4 @@
-"""The two samplers: py-spy looks into Python, Linux's perf into Postgres. Both are found or missed."""
+"""The two samplers: py-spy looks into Python, Linux's perf into Postgres; either may be missing."""
 
 import os
 import shutil
@@ -10,8 +10,9 @@ from typing import Final
 from benchmarks.profiles import stacks
 from benchmarks.profiles.stacks import Stacks
 
-RATE_PER_SECOND: Final = 199
-"""Not a divisor of anybody's timer."""
+PYTHON_RATE: Final = 99
+"""Looks per second, no divisor of anybody's timer; each stops the server for a moment."""
+POSTGRES_RATE: Final = 199
 STACK_BYTES: Final = 16_384
 """Of each sample's stack, which perf walks afterwards: Postgres keeps no frame pointers."""
 BEGIN_OF_BACKEND: Final = "PostgresMain"
@@ -60,7 +61,7 @@ class PySpy:
         self._child = _started(
             place.with_suffix(".log"),
             *(str(py_spy()), "record", "--pid", str(pid), "--duration", str(seconds)),
-            *("--rate", str(RATE_PER_SECOND), "--native", "--threads", "--function"),
+            *("--rate", str(PYTHON_RATE), "--native", "--threads", "--function"),
             *("--format", "raw", "--output", str(self._raw)),
         )
 
@@ -79,7 +80,7 @@ class Perf:
         self._program = perf()
         self._child = _started(
             place.with_suffix(".log"),
-            *(self._program, "record", "--freq", str(RATE_PER_SECOND), "--pid", str(pid)),
+            *(self._program, "record", "--freq", str(POSTGRES_RATE), "--pid", str(pid)),
             *("--call-graph", f"dwarf,{STACK_BYTES}", "--output", str(self._data)),
             *("--", "sleep", str(seconds)),
         )

@@ -23,6 +23,7 @@ SYSTEM_CALLS: Final = frozenset(
     {"sendmsg", "sendto", "send", "recvmsg", "recvfrom", "recv", "read", "readv", "write", "writev"}
 )
 COLLECTION: Final = "gc_collect_main"
+WAKE: Final = "wake another thread (C)"
 
 LIBRARIES: Final = {
     "grpc/_cython/cygrpc": "gRPC core (C)",
@@ -71,6 +72,8 @@ def _python_frames(frames: list[str]) -> Iterator[str]:
             yield f"{function} ({place})"
         elif function == COLLECTION:
             yield "garbage collection (Python)"
+        elif function == "eventfd_write":
+            yield WAKE
         elif at == last and function in SYSTEM_CALLS:
             yield f"{function} (kernel)"
         elif library := _library(place):
@@ -98,7 +101,7 @@ def of_perf(script: str, begin: str) -> Stacks:
 
 
 def _perf_frame(line: str) -> str | None:
-    """Return `function (object)` of `ffff0 function (/path/of/object)`; None for what has no name."""
+    """Return `function (object)` of `ffff0 function (/path/object)`; None for what has no name."""
     _, _, rest = line.strip().partition(" ")
     symbol, _, path = rest.rpartition(" (")
     if not symbol or symbol == "[unknown]":

@@ -25,11 +25,11 @@ class Arrivals:
 
     def expect(self) -> None:
         """Note that the current task is about to wait for its call's message."""
-        self._since[asyncio.current_task()] = self._loop.time()
+        self._since[asyncio.current_task(self._loop)] = self._loop.time()
 
     def arrived(self) -> None:
         """Note that the message of the current task's call is there."""
-        self._since.pop(asyncio.current_task(), None)
+        self._since.pop(asyncio.current_task(self._loop), None)
 
     async def run(self, seconds_max: Callable[[], float]) -> None:
         """Cancel whoever waited longer than that, until cancelled."""

@@ -10,16 +10,28 @@ from tests.gateway import conftest
 from tests.gateway.conftest import Stack
 
 
+def _edges() -> list[Http2Edge]:
+    return [one for one in gc.get_objects() if isinstance(one, Http2Edge)]
+
+
 @pytest.fixture(scope="session")
-async def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+def others() -> list[Http2Edge]:
+    """Edges that were there before: other tests keep theirs for the whole session."""
+    return _edges()
+
+
+@pytest.fixture(scope="session")
+async def shared_stack(
+    others: list[Http2Edge], tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Stack]:
     async with conftest.running(tmp_path_factory.mktemp("edge"), gateway_edge="http2") as stack:
         yield stack
 
 
 @pytest.fixture(scope="session")
-def edge(shared_stack: Stack) -> Http2Edge:
+def edge(shared_stack: Stack, others: list[Http2Edge]) -> Http2Edge:
     """What serves the shared stack, to see what it holds."""
-    (found,) = (one for one in gc.get_objects() if isinstance(one, Http2Edge))
+    (found,) = (one for one in _edges() if not any(one is other for other in others))
     return found
 
 

@@ -22,6 +22,9 @@ from tests.gateway import scripted
 from tests.gateway.scripted import ScriptedProcessor
 
 CALL_SECONDS_MAX = 10.0
+EDGES = ("http2", "grpc")
+on_grpc = pytest.mark.parametrize("shared_stack", ["grpc"], indirect=True)
+"""For what looks into the grpc edge; tests/edge has the like for the other one."""
 
 
 @dataclass
@@ -182,9 +185,11 @@ async def running(folder: Path, **given: Any) -> AsyncIterator[Stack]:
             await serving
 
 
-@pytest.fixture(scope="session")
-async def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    async with running(tmp_path_factory.mktemp("gateway")) as stack:
+@pytest.fixture(scope="session", params=EDGES)
+async def shared_stack(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Stack]:
+    async with running(tmp_path_factory.mktemp("gateway"), gateway_edge=request.param) as stack:
         yield stack
 
 

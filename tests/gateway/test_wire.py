@@ -119,7 +119,11 @@ async def test_a_message_that_grows_by_decompression_is_refused(stack: Stack) ->
             compression=grpc.Compression.Gzip,
         )
 
-    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    # One edge knows no compression, the other one unpacks no more than a message may have.
+    assert caught.value.code() in (
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.UNIMPLEMENTED,
+    )
 
 
 @pytest.mark.parametrize(
@@ -298,6 +302,7 @@ async def test_a_stranger_is_refused_before_a_message_is_waited_for(stack: Stack
     assert answer.reason == "CREDENTIALS_MISSING"
 
 
+@conftest.on_grpc
 @pytest.mark.parametrize("path", [AUTHORIZE, serving.HEALTH_CHECK])
 async def test_a_message_that_never_comes_is_not_waited_for_long(
     stack: Stack, path: str, monkeypatch: pytest.MonkeyPatch
@@ -321,6 +326,7 @@ async def test_a_message_that_never_comes_is_not_waited_for_long(
         call.cancel()
 
 
+@conftest.on_grpc
 async def test_more_calls_without_a_message_than_may_wait_are_refused(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
