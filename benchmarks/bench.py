@@ -97,8 +97,7 @@ def _local(wanted: Wanted, is_cold: bool, say: Say) -> Opened:
     contents = wanted.cold if is_cold else wanted.warm
     options = StackOptions(
         data_dir=wanted.data_dir / "warm",
-        # A standby lives on another machine; here it would slow both sides of the ratio.
-        replicas=0,
+        postgres_settings={"min_wal_size": f"{wanted.lengths.log_megabytes}MB"},
         processor_env=_caches() if is_cold else {},
     )
     options = dataclasses.replace(options, **wanted.stack)
@@ -111,7 +110,7 @@ def _local(wanted: Wanted, is_cold: bool, say: Say) -> Opened:
     place.mkdir(parents=True, exist_ok=True)
     file_system = machine.require_disk(place)
     try:
-        with system.running(options, contents, say) as running:
+        with system.running(options, contents, say, wanted.lengths.log_megabytes) as running:
             yield running, {"file_system": file_system, **system.settings_of(options)}
     finally:
         if not is_cold:

@@ -110,13 +110,15 @@ class System:
 
 
 @contextlib.contextmanager
-def running(options: StackOptions, wanted: seed.Seed, say: Say) -> Iterator[System]:
+def running(
+    options: StackOptions, wanted: seed.Seed, say: Say, log_megabytes: int = 0
+) -> Iterator[System]:
     """Start a stack and fill it, unless its folder was filled before."""
     with Stack(options) as stack:
         place = options.data_dir
         if not (place / "world" / "world.json").exists():
             _fill(stack, wanted, say).save(place / "world")
-        database.run_async(_checkpoint(stack.endpoints.owner_url))
+        database.run_async(_age(stack.endpoints.owner_url, log_megabytes))
         await_lane(stack.endpoints, options.gateway_workers)
         stack.supervise_in_background()
         yield System(stack, World.load(place / "world"), place)
@@ -212,7 +214,16 @@ async def _value(dsn: str, statement: str) -> Any:
         await connection.close()
 
 
-async def _checkpoint(dsn: str) -> None:
+async def _age(dsn: str, log_megabytes: int) -> None:
+    """Let the server write its log over old files, as one does that has run for a while.
+
+    A fresh one fills each new file with zeros first, up to 15 % of what a commit costs.
+    """
+    await _value(
+        dsn,
+        f"SELECT count(pg_logical_emit_message(false, 'bench', repeat('0', {1 << 20})))"
+        f" FROM generate_series(1, {log_megabytes})",
+    )
     await _value(dsn, "CHECKPOINT")
 
 

@@ -24,10 +24,14 @@ class Lengths:
     """Of each step of the search for the knee; 0 takes what the closed loop got for the knee."""
     knee_held: float
     """At each share of the knee, once it is found."""
+    log_megabytes: int
+    """Of Postgres's log, written before anything is measured, and kept to be written over."""
 
 
-FULL: Final = Lengths(5, 20, 60, 3, 20, pgbench.CLIENTS, knee_step=6, knee_held=60)
-QUICK: Final = Lengths(1, 3, 6, 1, 3, (16, 32), knee_step=0, knee_held=5)
+FULL: Final = Lengths(
+    5, 20, 60, 3, 20, pgbench.CLIENTS, knee_step=6, knee_held=60, log_megabytes=2_048
+)
+QUICK: Final = Lengths(1, 3, 6, 1, 3, (16, 32), knee_step=0, knee_held=5, log_megabytes=256)
 
 KNEE_STEP_QUICK: Final = 2.0
 

@@ -20,7 +20,7 @@ from tests.benchmarks.shop import Context, Request, Shop, serving, well
 
 SECONDS_MAX = 90.0
 SMALL = seed.Seed(payers=300, merchants=5, request_keys=100)
-SHORT = Lengths(0.5, 1.5, 1.5, 1, 1, (2,), knee_step=0, knee_held=1)
+SHORT = Lengths(0.5, 1.5, 1.5, 1, 1, (2,), knee_step=0, knee_held=1, log_megabytes=32)
 FIGURES = {"rate", "ratio", "p50_ms", "p99_ms", "p999_ms", "max_ms", "cpu_us", "errors"}
 KINDS = {"gateway", "processor", "postgres", "redis", "generator"}
 
