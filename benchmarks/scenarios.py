@@ -22,7 +22,7 @@ class Scenario(NamedTuple):
 SCENARIOS: Final = {
     one.name: one
     for one in (
-        Scenario("unary", "one payment per call, captured with a fee", "closed", "pay", 128, 8),
+        Scenario("unary", "one payment per call, captured with a fee", "closed", "pay", 512, 8),
         Scenario("stream", "StreamPayments, messages of 100", "stream", "", 2_000, 4),
         Scenario("batch", "AuthorizePayments, 100 per call", "batch", "", 2_000, 4),
         Scenario("hot_stream", "stream, one merchant", "stream", "", 2_000, 4, merchants=1),
@@ -31,10 +31,10 @@ SCENARIOS: Final = {
             "authorize 55, capture 25, refund 5, void 5, get 10 %",
             "closed",
             "mixed",
-            128,
+            512,
             8,
         ),
-        Scenario("replay_unary", "unary, 10 % of it repeats", "closed", "replay", 128, 8),
+        Scenario("replay_unary", "unary, 10 % of it repeats", "closed", "replay", 512, 8),
         Scenario(
             "open_unary_70",
             "unary, offered at 70 % of the knee",
