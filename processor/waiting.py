@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from processor.admission import Admission
 from processor.cache import Cache
-from processor.domain import commands, needs
+from processor.domain import needs
 from processor.domain.view import Item
 from processor.entries import IN_PROGRESS, QUEUE_FULL, Entry
 from processor.ports import Loaded
@@ -167,10 +167,7 @@ class WaitingRoom:
 
         False says nothing: ask `missing`.
         """
-        command = entry.command
-        return isinstance(command, commands.Authorize) and needs.is_ready(
-            command, self._cache, self._place, now, own_key=self.loads_keys
-        )
+        return needs.is_ready(entry.command, self._cache, self._place, now, own_key=self.loads_keys)
 
     def missing(self, entry: Entry, now: int) -> list[Item]:
         """Return what a command needs and the cache does not know yet."""

@@ -119,15 +119,15 @@ SELECT 'account ' || a.id || ' has ' || a.posted || ', by its payments it has '
                FROM payments GROUP BY payer_account_id) AS t ON t.payer_account_id = a.id
  WHERE a.posted <> $3 - coalesce(t.spent, 0)
 """,
-    "merchants have what they were paid": """
+    "merchants have what they had and were paid": """
 SELECT 'account ' || a.id || ' has ' || a.posted || ', by its payments it has '
-       || coalesce(t.taken, 0)
+       || $3 + coalesce(t.taken, 0)
   FROM shops AS s
   JOIN accounts AS a ON a.id = s.account_id
   LEFT JOIN (SELECT settlement_account_id, sum(captured - refunded - fee)::bigint AS taken
                FROM payments GROUP BY settlement_account_id) AS t
     ON t.settlement_account_id = a.id
- WHERE a.posted <> coalesce(t.taken, 0)
+ WHERE a.posted <> $3 + coalesce(t.taken, 0)
 """,
     "all accounts together have nothing": """
 SELECT 'accounts in ' || currency || ' add up to ' || sum(posted)

@@ -187,6 +187,9 @@ async def _shops(writer: _Writer, seed: Seed, progress: Progress) -> list[Shop]:
     for number in range(seed.merchants):
         reference = f"shop-{number:05d}"
         wallet = writer.open_account(reference, Kind.MERCHANT_WALLET)
+        # So that a refund is covered from the first payment on.
+        world = writer.sheet.own_account(writer.tenant_id, Kind.WORLD, CURRENCY)
+        writer.sheet.move(world, wallet, seed.funds, Reason.TOP_UP)
         merchant = Merchant(
             id=writer.new_id(ids.MERCHANT, reference),
             tenant_id=writer.tenant_id,

@@ -9,24 +9,35 @@ from processor.domain.view import AUTHORIZE, Item, View
 
 
 def is_ready(
-    command: commands.Authorize, view: View, place: Place, now: int, *, own_key: bool
+    command: commands.Command, view: View, place: Place, now: int, *, own_key: bool
 ) -> bool:
-    """Say quickly that an authorization misses nothing and that no hold it meets is due.
+    """Say quickly that a command on a payment misses nothing and that no hold it meets is due.
 
     False says nothing: `missing` tells. This is for the many whose accounts are in memory.
     """
-    tenant_id = command.principal.tenant_id
-    payer_id = command.payer_account_id
-    merchant = view.merchant(command.merchant_id)
-    if merchant is None or view.account(payer_id) is None or view.due_holds(payer_id, now):
+    if isinstance(command, commands.Authorize):
+        merchant = view.merchant(command.merchant_id)
+        terms = merchant.terms(command.currency) if merchant is not None else None
+        if terms is None:
+            return False
+        payer_id, settlement_id = command.payer_account_id, terms.account_id
+        currency = command.currency
+    elif isinstance(command, commands.PaymentCommand):
+        payment = view.payment(command.payment_id)
+        if payment is None:
+            return False
+        payer_id, settlement_id = payment.payer_account_id, payment.settlement_account_id
+        currency = payment.currency
+    else:
         return False
-    terms = merchant.terms(command.currency)
+    tenant_id = command.principal.tenant_id
+    fees_id = place.own_account(tenant_id, accounts.Kind.FEES, currency)
     return (
-        terms is not None
-        and view.account(terms.account_id) is not None
-        and not view.due_holds(terms.account_id, now)
-        and view.account(place.own_account(tenant_id, accounts.Kind.FEES, command.currency))
-        is not None
+        view.account(payer_id) is not None
+        and view.account(settlement_id) is not None
+        and view.account(fees_id) is not None
+        and not view.due_holds(payer_id, now)
+        and not view.due_holds(settlement_id, now)
         and (not own_key or view.knows(Item("key", command.request_id, tenant_id)))
     )
 

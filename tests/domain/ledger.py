@@ -152,8 +152,11 @@ class Ledger:
         self._loading = True
         rounds: list[set[Item]] = []
         while missing := set(needs.missing(command, self, PLACE, self.now)):
+            assert not needs.is_ready(command, self, PLACE, self.now, own_key=True)
             self._known |= missing
             rounds.append(missing)
+        if needs.is_ready(command, self, PLACE, self.now, own_key=True):
+            assert not needs.due_accounts(command, self, PLACE, self.now)
         self._loading = False
         assert len(rounds) <= LOADS_MAX
         return rounds
