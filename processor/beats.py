@@ -29,7 +29,7 @@ from processor.ports import (
     Opened,
     Rejected,
 )
-from processor.waiting import WaitingRoom
+from processor.waiting import KEYS_TAKEN_SECONDS, WaitingRoom
 from processor.work import Decider
 
 BATCH_BYTES_MAX: Final = 1 << 20
@@ -37,9 +37,6 @@ BATCH_SECONDS_TARGET: Final = 0.008
 """An apply takes about this long at most (R1); the count that fits is learned."""
 BATCH_COUNT_MIN: Final = 200
 """Smaller ones cost more than they save, however busy the machine: 50 took twice the CPU."""
-KEYS_TAKEN_SECONDS: Final = 1.0
-"""Keys are looked up for so long after a repeated request that was not in memory; so such a one
-fails a batch once in that time."""
 HEARTBEAT_SECONDS: Final = 1.0
 """An idle lane checks that it still owns the shard this often."""
 FAILED_BATCHES_MAX: Final = 3

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import structlog
 
 from kit import metrics
-from processor.beats import KEYS_TAKEN_SECONDS, Beats, Replies
+from processor.beats import Beats, Replies
 from processor.cache import Cache
 from processor.domain import commands, needs
 from processor.entries import OUTCOME_UNKNOWN, SHARD_UNAVAILABLE, Entry
@@ -37,8 +37,6 @@ OPEN_RETRY_SECONDS_MIN: Final = 0.02
 OPEN_RETRY_SECONDS_MAX: Final = 0.5
 UNAVAILABLE_AFTER_SECONDS: Final = 1.0
 """Callers wait this long for a lane that is being taken over; then they are told to repeat."""
-IN_PROGRESS_MARGIN_SECONDS: Final = 0.05
-"""Second calls are told this long before their deadline that the first is still running."""
 
 
 class Limits(NamedTuple):
@@ -251,16 +249,13 @@ class Lane:
             started = time.perf_counter()
             loaded = await self._storage.load(items)
             metrics.LANE_LOAD.observe(time.perf_counter() - started)
-            if any(item.kind == "key" and value for item, value in loaded.values.items()):
-                # Where one old request is repeated, more may be.
-                self._room.load_keys_for(KEYS_TAKEN_SECONDS)
             self._room.loaded(items, loaded)
             self._signal()
 
     async def _tick(self, beats: Beats) -> None:
         while True:
             await asyncio.sleep(TICK_SECONDS)
-            self._room.tick(time.monotonic() + IN_PROGRESS_MARGIN_SECONDS)
+            self._room.tick(time.monotonic())
             await self._housekeeping.tick(beats.clock, beats.seq, beats.head)
 
     def _own_command(self, command: commands.Command) -> None:

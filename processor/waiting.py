@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from typing import Final
 
 from processor.admission import Admission
 from processor.cache import Cache
@@ -10,6 +11,12 @@ from processor.domain import needs
 from processor.domain.view import Item
 from processor.entries import IN_PROGRESS, QUEUE_FULL, Entry
 from processor.ports import Loaded
+
+KEYS_TAKEN_SECONDS: Final = 1.0
+"""Keys are looked up for so long after a repeated request that was not in memory; so such a one
+fails a batch once in that time."""
+IN_PROGRESS_MARGIN_SECONDS: Final = 0.05
+"""Second calls are told this long before their deadline that the first is still running."""
 
 
 class WaitingRoom:
@@ -99,7 +106,12 @@ class WaitingRoom:
         """Go on with the commands that waited for these items."""
         self._cache.absorb(loaded)
         for item in items:
+            is_stored = item.kind == "key" and loaded.values[item] is not None
             for entry in self._waiters.pop(item, ()):
+                if is_stored and entry.request_key == (item.tenant_id, item.id):
+                    # Where one old request is repeated, more may be. A reversal's original and
+                    # old keys to delete say nothing of the kind.
+                    self.load_keys_for(KEYS_TAKEN_SECONDS)
                 entry.awaiting -= 1
                 if entry.awaiting == 0 and entry in self._entries:
                     self._advance(entry)
@@ -144,7 +156,7 @@ class WaitingRoom:
         self._admission.measure(now - self._ticked_at, len(self._entries))
         self._ticked_at = now
         if self._followers:
-            self._give_up_followers(now)
+            self._give_up_followers(now + IN_PROGRESS_MARGIN_SECONDS)
 
     def _give_up_followers(self, now: float) -> None:
         """Tell second calls whose deadline is near that the first is still running."""

@@ -228,3 +228,27 @@ async def test_a_tombstone_that_is_not_in_memory_still_declines_its_original(
         assert late.payment.state == payment_pb2.Payment.STATE_DECLINED
         assert late.payment.amount == euros(100)
         assert await posted(caller, payer) == 1_000
+
+
+async def test_only_repeated_requests_make_the_lane_look_keys_up(storage: LaneStorage) -> None:
+    """Not the original of a reversal, which is looked up whenever it is not in memory."""
+    async with running(storage) as lane:
+        caller = Caller(lane)
+        payer, merchant = await caller.account("alice", 1_000), await caller.merchant("cafe")
+        original = authorize(payer, merchant, 100)
+        await caller.ask(original)
+        lane._room._loads_keys_until = 0.0
+        await asyncio.sleep(DECIDED_SECONDS)
+        lane._cache._keys.clear()
+
+        await caller.ask(
+            payment_pb2.ReversePaymentRequest(
+                request_id=unique(),
+                original_request_id=original.request_id,
+                payer_account_id=payer,
+                merchant_id=merchant,
+            )
+        )
+
+        assert not lane._room.loads_keys
+        assert await posted(caller, payer) == 1_000
