@@ -115,9 +115,11 @@ async def _look_inside(
 
 
 def _linger(stack: Stack, console: Console, data_dir: str) -> None:
-    console.print(f"\nStill running, as asked: [bold]export TENDER_DATA_DIR={data_dir}[/]")
-    console.print("Look around with `tender status` and `tender payments`; Ctrl-C ends it.")
-    stack.wait()
+    def announce() -> None:
+        console.print(f"\nStill running, as asked: [bold]export TENDER_DATA_DIR={data_dir}[/]")
+        console.print("Look around with `tender status` and `tender payments`; Ctrl-C ends it.")
+
+    stack.wait(announce)
 
 
 def _conclude(narrator: Narrator, seconds: float) -> None:

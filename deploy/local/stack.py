@@ -203,9 +203,14 @@ class Stack:
     def supervise_in_background(self) -> None:
         self._supervisor.supervise_in_background()
 
-    def wait(self) -> signal.Signals:
-        """Supervise until SIGINT or SIGTERM arrives and return it; for the main thread."""
+    def wait(self, announce: Callable[[], None] | None = None) -> signal.Signals:
+        """Supervise until SIGINT or SIGTERM arrives and return it; for the main thread.
+
+        `announce` says that the stack is up; whoever hears it may stop the stack at once.
+        """
         with _signals(signal.SIGINT, signal.SIGTERM) as (arrived, received):
+            if announce is not None:
+                announce()
             while not arrived.wait(supervisor.SUPERVISE_PAUSE_SECONDS):
                 self.supervise()
             return received[0]

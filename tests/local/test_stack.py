@@ -34,8 +34,7 @@ from pathlib import Path
 from deploy.local.stack import Stack, StackOptions
 options = StackOptions(Path(sys.argv[1]), with_servers=False, migrations=None)
 with Stack(options) as stack:
-    print("up", flush=True)
-    stack.wait()
+    stack.wait(lambda: print("up", flush=True))
 """
 
 # Stands in for processor and gateway: serves health at the address it is given.

@@ -121,13 +121,16 @@ def up(
     signal.signal(signal.SIGTERM, _interrupt)
     with explained():
         stack.start()
-    try:
+
+    def announce() -> None:
         if ready_fd >= 0:
             os.write(ready_fd, READY)
             os.close(ready_fd)
         else:
             _print_running(printer, data_dir)
-        stack.wait()
+
+    try:
+        stack.wait(announce)
     finally:
         stack.stop()
 
