@@ -2,13 +2,15 @@
 
 The body is JSON of every value that the batch writes, so that the chain covers them all: the
 after-image of each account, payment and merchant, each transfer and refund, each request key with
-the digest of its outcome, the keys deleted, and the events.
+the digest of its outcome, the keys deleted, and the events. It is stored as one Zstandard frame, a
+seventh of its length: what is not written costs nothing (decision record 0016).
 """
 
 from collections.abc import Sequence
 
 import msgspec
 
+from kit import frames
 from processor.domain.chain import GENESIS, VERSION, chain, outcome_digest
 from processor.domain.draft import Event
 from processor.domain.view import Key
@@ -45,7 +47,7 @@ _encode = msgspec.json.Encoder().encode
 
 def seal(batch: Batch, events: list[Event], *, shard: str, epoch: int, incarnation: str) -> Batch:
     """Return the batch with its body and hash filled in."""
-    body = _encode(
+    text = _encode(
         {
             "v": VERSION,
             "accounts": _rows(batch.accounts),
@@ -58,6 +60,7 @@ def seal(batch: Batch, events: list[Event], *, shard: str, epoch: int, incarnati
             "events": events,
         }
     )
+    body = frames.pack(text)
     digest = chain(
         batch.previous_hash,
         body,
@@ -67,7 +70,7 @@ def seal(batch: Batch, events: list[Event], *, shard: str, epoch: int, incarnati
         incarnation=incarnation,
         now=batch.now,
     )
-    return batch._replace(body=body.decode(), hash=digest)
+    return batch._replace(body=body, hash=digest)
 
 
 def _rows(changed: Sequence[Changed[Row]]) -> list[Row]:

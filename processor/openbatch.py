@@ -125,7 +125,7 @@ class OpenBatch:
             seq=self.seq,
             previous_hash=previous_hash,
             hash=b"",
-            body="",
+            body=b"",
             now=self.context.now,
             accounts=[
                 Changed(expected, row)

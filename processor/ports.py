@@ -91,7 +91,7 @@ class Batch(NamedTuple):
     seq: int
     previous_hash: bytes
     hash: bytes
-    body: str
+    body: bytes
     now: int
     accounts: Sequence[Changed[Account]]
     payments: Sequence[Changed[Payment]]

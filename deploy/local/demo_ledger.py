@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 import asyncpg
+import msgspec
 from rich.table import Table
 
 import tender
 from deploy.local.commands import output
+from kit import frames
 
 JOURNAL_ROWS = 8
 CONNECT_SECONDS_MAX = 10
@@ -20,11 +22,7 @@ ORDER BY currency, kind
 """
 SELECT_JOURNAL = f"""
 SELECT   seq, epoch, left(encode(previous_hash, 'hex'), 12) AS previous_hash,
-         left(encode(hash, 'hex'), 12) AS hash,
-         json_array_length(body::json -> 'keys') AS requests,
-         json_array_length(body::json -> 'payments') AS payments,
-         json_array_length(body::json -> 'transfers') AS transfers,
-         json_array_length(body::json -> 'events') AS events
+         left(encode(hash, 'hex'), 12) AS hash, body
 FROM     journal
 ORDER BY seq DESC
 LIMIT    {JOURNAL_ROWS}
@@ -70,8 +68,9 @@ class Ledger:
             "=seq", "=epoch", "after", "hash", "=requests", "=payments", "=transfers", "=events",
         )  # fmt: skip
         names = ("seq", "epoch", "previous_hash", "hash")
-        counts = ("requests", "payments", "transfers", "events")
-        rows = [[f"{row[name]}" for name in (*names, *counts)] for row in self.journal]
+        rows = [
+            [*(f"{row[name]}" for name in names), *_counts(row["body"])] for row in self.journal
+        ]
         return output.table(columns, rows)
 
 
@@ -85,3 +84,8 @@ async def read(dsn: str) -> Ledger:
         )
     finally:
         await connection.close()
+
+
+def _counts(body: bytes) -> list[str]:
+    written = msgspec.json.decode(frames.unpack(body))
+    return [f"{len(written[kind])}" for kind in ("keys", "payments", "transfers", "events")]

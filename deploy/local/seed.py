@@ -143,7 +143,7 @@ class _Writer:
             seq=self._seq + 1,
             previous_hash=self._hash,
             hash=b"",
-            body="",
+            body=b"",
             now=self.context.now,
             accounts=[Changed(before.get(one.id, 0), one) for one in changes.accounts],
             payments=[],

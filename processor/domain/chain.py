@@ -25,7 +25,10 @@ def chain(
     incarnation: str,
     now: int,
 ) -> bytes:
-    """Return the SHA-256 of a journal row: the previous hash, a header line and the body."""
+    """Return the SHA-256 of a journal row: the previous hash, a header line and the body.
+
+    The body is taken as it is stored, compressed, so that the chain can be walked by hashing alone.
+    """
     digest = hashlib.sha256(previous_hash)
     digest.update(f"{shard}|{seq}|{epoch}|{incarnation}|{now}|".encode())
     digest.update(body)

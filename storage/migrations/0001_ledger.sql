@@ -210,7 +210,7 @@ CREATE TABLE journal (
     seq            bigint      NOT NULL,
     epoch          bigint      NOT NULL,
     incarnation    text        NOT NULL,
-    body           text        NOT NULL,
+    body           bytea       NOT NULL,
     previous_hash  bytea       NOT NULL,
     hash           bytea       NOT NULL,
     created_at     timestamptz NOT NULL,
@@ -220,10 +220,12 @@ CREATE TABLE journal (
         octet_length(hash) = 32 AND octet_length(previous_hash) = 32
     )
 );
--- Not compressed here, where it would be the dearest part of an apply: that is for the archive.
+-- The lane has compressed it already.
 ALTER TABLE journal ALTER COLUMN body SET STORAGE EXTERNAL;
 COMMENT ON TABLE journal IS
     'One row per batch: what the batch wrote and the hash chain. Outbox, audit trail, read token.';
+COMMENT ON COLUMN journal.body IS
+    'A Zstandard frame of JSON text; the hash covers the frame as it stands here.';
 
 CREATE TABLE api_keys (
     key_id       text        NOT NULL,

@@ -3,6 +3,9 @@
 --
 -- SQLSTATEs: TN001 not the owner, TN002 not the next journal row, TN003 a version differs,
 -- TN004 a request key is missing or taken.
+--
+-- Arrays are unnested in select lists: in FROM, each of them would first be written into a store of
+-- its own and read back, an eighth of the whole apply.
 
 CREATE FUNCTION check_lane_v1(
     p_shard text, p_epoch bigint, p_owner text, p_incarnation text
@@ -22,7 +25,7 @@ $$;
 
 CREATE FUNCTION apply_batch_v1(
     p_shard text, p_epoch bigint, p_owner text, p_incarnation text,
-    p_seq bigint, p_previous_hash bytea, p_hash bytea, p_body text, p_now timestamptz,
+    p_seq bigint, p_previous_hash bytea, p_hash bytea, p_body bytea, p_now timestamptz,
     -- New accounts.
     p_na_id text[], p_na_tenant_id text[], p_na_user_id text[], p_na_kind text[],
     p_na_currency text[], p_na_state text[], p_na_posted bigint[], p_na_held bigint[],
@@ -84,10 +87,10 @@ BEGIN
             tenant_id, request_id, method, fingerprint, outcome, resource_id, seq, created_at
         )
         SELECT k.tenant_id, k.request_id, k.method, k.fingerprint, k.outcome, k.resource_id, p_seq, p_now
-          FROM unnest(
-                p_rk_tenant_id, p_rk_request_id, p_rk_method, p_rk_fingerprint, p_rk_outcome,
-                p_rk_resource_id, p_rk_fulfils
-               ) AS k (tenant_id, request_id, method, fingerprint, outcome, resource_id, fulfils)
+          FROM (SELECT unnest(p_rk_tenant_id) AS tenant_id, unnest(p_rk_request_id) AS request_id,
+                       unnest(p_rk_method) AS method, unnest(p_rk_fingerprint) AS fingerprint,
+                       unnest(p_rk_outcome) AS outcome, unnest(p_rk_resource_id) AS resource_id,
+                       unnest(p_rk_fulfils) AS fulfils) AS k
          WHERE NOT k.fulfils;
         GET DIAGNOSTICS v_rows = ROW_COUNT;
         v_fulfilled := 0;
@@ -95,10 +98,12 @@ BEGIN
             UPDATE requests AS r
                SET method = k.method, fingerprint = k.fingerprint, outcome = k.outcome,
                    resource_id = k.resource_id, seq = p_seq
-              FROM unnest(
-                    p_rk_tenant_id, p_rk_request_id, p_rk_method, p_rk_fingerprint, p_rk_outcome,
-                    p_rk_resource_id, p_rk_fulfils
-                   ) AS k (tenant_id, request_id, method, fingerprint, outcome, resource_id, fulfils)
+              FROM (SELECT unnest(p_rk_tenant_id) AS tenant_id,
+                           unnest(p_rk_request_id) AS request_id, unnest(p_rk_method) AS method,
+                           unnest(p_rk_fingerprint) AS fingerprint,
+                           unnest(p_rk_outcome) AS outcome,
+                           unnest(p_rk_resource_id) AS resource_id,
+                           unnest(p_rk_fulfils) AS fulfils) AS k
              WHERE k.fulfils AND r.tenant_id = k.tenant_id AND r.request_id = k.request_id
                AND r.method = 'TOMBSTONE';
             GET DIAGNOSTICS v_fulfilled = ROW_COUNT;
@@ -115,14 +120,13 @@ BEGIN
         )
         SELECT n.id, n.tenant_id, n.user_id, n.kind, n.currency, n.state, n.posted, n.held,
                n.floor, n.version, p_now, p_now, n.last_transfer_id, n.last_payment_id
-          FROM unnest(
-                p_na_id, p_na_tenant_id, p_na_user_id, p_na_kind, p_na_currency, p_na_state,
-                p_na_posted, p_na_held, p_na_floor, p_na_version, p_na_last_transfer_id,
-                p_na_last_payment_id
-               ) AS n (
-                id, tenant_id, user_id, kind, currency, state, posted, held, floor, version,
-                last_transfer_id, last_payment_id
-               );
+          FROM (SELECT unnest(p_na_id) AS id, unnest(p_na_tenant_id) AS tenant_id,
+                       unnest(p_na_user_id) AS user_id, unnest(p_na_kind) AS kind,
+                       unnest(p_na_currency) AS currency, unnest(p_na_state) AS state,
+                       unnest(p_na_posted) AS posted, unnest(p_na_held) AS held,
+                       unnest(p_na_floor) AS floor, unnest(p_na_version) AS version,
+                       unnest(p_na_last_transfer_id) AS last_transfer_id,
+                       unnest(p_na_last_payment_id) AS last_payment_id) AS n;
     END IF;
 
     IF cardinality(p_ca_id) > 0 THEN
@@ -130,12 +134,11 @@ BEGIN
            SET version = n.version, state = n.state, posted = n.posted, held = n.held,
                updated_at = p_now, last_transfer_id = n.last_transfer_id,
                last_payment_id = n.last_payment_id
-          FROM unnest(
-                p_ca_id, p_ca_expected, p_ca_version, p_ca_state, p_ca_posted, p_ca_held,
-                p_ca_last_transfer_id, p_ca_last_payment_id
-               ) AS n (
-                id, expected, version, state, posted, held, last_transfer_id, last_payment_id
-               )
+          FROM (SELECT unnest(p_ca_id) AS id, unnest(p_ca_expected) AS expected,
+                       unnest(p_ca_version) AS version, unnest(p_ca_state) AS state,
+                       unnest(p_ca_posted) AS posted, unnest(p_ca_held) AS held,
+                       unnest(p_ca_last_transfer_id) AS last_transfer_id,
+                       unnest(p_ca_last_payment_id) AS last_payment_id) AS n
          WHERE a.id = n.id AND a.version = n.expected;
         GET DIAGNOSTICS v_rows = ROW_COUNT;
         IF v_rows <> cardinality(p_ca_id) THEN
@@ -146,8 +149,9 @@ BEGIN
         -- since the mark before: then it is there already.
         INSERT INTO account_marks (account_id, transfer_id)
         SELECT n.id, n.last_transfer_id
-          FROM unnest(p_ca_id, p_ca_expected, p_ca_version, p_ca_last_transfer_id)
-               AS n (id, expected, version, last_transfer_id)
+          FROM (SELECT unnest(p_ca_id) AS id, unnest(p_ca_expected) AS expected,
+                       unnest(p_ca_version) AS version,
+                       unnest(p_ca_last_transfer_id) AS last_transfer_id) AS n
          WHERE n.version / 64 <> n.expected / 64 AND n.last_transfer_id <> ''
             ON CONFLICT DO NOTHING;
     END IF;
@@ -166,19 +170,24 @@ BEGIN
                n.fee_basis_points, n.fee_fixed, n.fee_refund_policy,
                timestamptz 'epoch' + n.hold_expires_us * interval '1 microsecond',
                n.description, n.metadata, n.version, p_now, p_now, n.payer_previous_id
-          FROM unnest(
-                p_np_id, p_np_tenant_id, p_np_merchant_id, p_np_payer_account_id,
-                p_np_settlement_account_id, p_np_state, p_np_capture_method, p_np_decline_reason,
-                p_np_currency, p_np_amount, p_np_captured, p_np_capturable, p_np_refunded,
-                p_np_refund_pending, p_np_fee, p_np_fee_refunded, p_np_fee_basis_points,
-                p_np_fee_fixed, p_np_fee_refund_policy, p_np_hold_expires_us, p_np_description,
-                p_np_metadata, p_np_version, p_np_payer_previous_id
-               ) AS n (
-                id, tenant_id, merchant_id, payer_account_id, settlement_account_id, state,
-                capture_method, decline_reason, currency, amount, captured, capturable, refunded,
-                refund_pending, fee, fee_refunded, fee_basis_points, fee_fixed, fee_refund_policy,
-                hold_expires_us, description, metadata, version, payer_previous_id
-               );
+          FROM (SELECT unnest(p_np_id) AS id, unnest(p_np_tenant_id) AS tenant_id,
+                       unnest(p_np_merchant_id) AS merchant_id,
+                       unnest(p_np_payer_account_id) AS payer_account_id,
+                       unnest(p_np_settlement_account_id) AS settlement_account_id,
+                       unnest(p_np_state) AS state, unnest(p_np_capture_method) AS capture_method,
+                       unnest(p_np_decline_reason) AS decline_reason,
+                       unnest(p_np_currency) AS currency, unnest(p_np_amount) AS amount,
+                       unnest(p_np_captured) AS captured, unnest(p_np_capturable) AS capturable,
+                       unnest(p_np_refunded) AS refunded,
+                       unnest(p_np_refund_pending) AS refund_pending, unnest(p_np_fee) AS fee,
+                       unnest(p_np_fee_refunded) AS fee_refunded,
+                       unnest(p_np_fee_basis_points) AS fee_basis_points,
+                       unnest(p_np_fee_fixed) AS fee_fixed,
+                       unnest(p_np_fee_refund_policy) AS fee_refund_policy,
+                       unnest(p_np_hold_expires_us) AS hold_expires_us,
+                       unnest(p_np_description) AS description, unnest(p_np_metadata) AS metadata,
+                       unnest(p_np_version) AS version,
+                       unnest(p_np_payer_previous_id) AS payer_previous_id) AS n;
     END IF;
 
     IF cardinality(p_cp_id) > 0 THEN
@@ -187,13 +196,12 @@ BEGIN
                capturable = n.capturable, refunded = n.refunded,
                refund_pending = n.refund_pending, fee = n.fee, fee_refunded = n.fee_refunded,
                updated_at = p_now
-          FROM unnest(
-                p_cp_id, p_cp_expected, p_cp_version, p_cp_state, p_cp_captured, p_cp_capturable,
-                p_cp_refunded, p_cp_refund_pending, p_cp_fee, p_cp_fee_refunded
-               ) AS n (
-                id, expected, version, state, captured, capturable, refunded, refund_pending, fee,
-                fee_refunded
-               )
+          FROM (SELECT unnest(p_cp_id) AS id, unnest(p_cp_expected) AS expected,
+                       unnest(p_cp_version) AS version, unnest(p_cp_state) AS state,
+                       unnest(p_cp_captured) AS captured, unnest(p_cp_capturable) AS capturable,
+                       unnest(p_cp_refunded) AS refunded,
+                       unnest(p_cp_refund_pending) AS refund_pending, unnest(p_cp_fee) AS fee,
+                       unnest(p_cp_fee_refunded) AS fee_refunded) AS n
          WHERE p.id = n.id AND p.version = n.expected;
         GET DIAGNOSTICS v_rows = ROW_COUNT;
         IF v_rows <> cardinality(p_cp_id) THEN
@@ -210,16 +218,16 @@ BEGIN
         SELECT n.id, n.debit_account_id, n.credit_account_id, n.amount, n.currency, n.reason,
                n.payment_id, n.refund_id, n.description, n.debit_posted_after,
                n.credit_posted_after, p_seq, p_now, n.debit_previous_id, n.credit_previous_id
-          FROM unnest(
-                p_tr_id, p_tr_debit_account_id, p_tr_credit_account_id, p_tr_amount,
-                p_tr_currency, p_tr_reason, p_tr_payment_id, p_tr_refund_id, p_tr_description,
-                p_tr_debit_posted_after, p_tr_credit_posted_after, p_tr_debit_previous_id,
-                p_tr_credit_previous_id
-               ) AS n (
-                id, debit_account_id, credit_account_id, amount, currency, reason, payment_id,
-                refund_id, description, debit_posted_after, credit_posted_after, debit_previous_id,
-                credit_previous_id
-               );
+          FROM (SELECT unnest(p_tr_id) AS id, unnest(p_tr_debit_account_id) AS debit_account_id,
+                       unnest(p_tr_credit_account_id) AS credit_account_id,
+                       unnest(p_tr_amount) AS amount, unnest(p_tr_currency) AS currency,
+                       unnest(p_tr_reason) AS reason, unnest(p_tr_payment_id) AS payment_id,
+                       unnest(p_tr_refund_id) AS refund_id,
+                       unnest(p_tr_description) AS description,
+                       unnest(p_tr_debit_posted_after) AS debit_posted_after,
+                       unnest(p_tr_credit_posted_after) AS credit_posted_after,
+                       unnest(p_tr_debit_previous_id) AS debit_previous_id,
+                       unnest(p_tr_credit_previous_id) AS credit_previous_id) AS n;
     END IF;
 
     IF cardinality(p_re_id) > 0 THEN
@@ -228,10 +236,11 @@ BEGIN
         )
         SELECT n.id, n.payment_id, n.state, n.amount, n.currency, n.fee_refunded, n.description,
                p_seq, p_now
-          FROM unnest(
-                p_re_id, p_re_payment_id, p_re_state, p_re_amount, p_re_currency,
-                p_re_fee_refunded, p_re_description
-               ) AS n (id, payment_id, state, amount, currency, fee_refunded, description);
+          FROM (SELECT unnest(p_re_id) AS id, unnest(p_re_payment_id) AS payment_id,
+                       unnest(p_re_state) AS state, unnest(p_re_amount) AS amount,
+                       unnest(p_re_currency) AS currency,
+                       unnest(p_re_fee_refunded) AS fee_refunded,
+                       unnest(p_re_description) AS description) AS n;
     END IF;
 
     IF cardinality(p_me_id) > 0 THEN
@@ -241,21 +250,20 @@ BEGIN
         )
         SELECT n.id, n.tenant_id, n.reference, n.display_name, n.state, n.settlement_terms,
                n.version, p_now, p_now
-          FROM unnest(
-                p_me_id, p_me_expected, p_me_version, p_me_tenant_id, p_me_reference,
-                p_me_display_name, p_me_state, p_me_settlement_terms
-               ) AS n (
-                id, expected, version, tenant_id, reference, display_name, state, settlement_terms
-               )
+          FROM (SELECT unnest(p_me_id) AS id, unnest(p_me_expected) AS expected,
+                       unnest(p_me_version) AS version, unnest(p_me_tenant_id) AS tenant_id,
+                       unnest(p_me_reference) AS reference,
+                       unnest(p_me_display_name) AS display_name, unnest(p_me_state) AS state,
+                       unnest(p_me_settlement_terms) AS settlement_terms) AS n
          WHERE n.expected = 0;
         GET DIAGNOSTICS v_fulfilled = ROW_COUNT;
         UPDATE merchants AS m
            SET display_name = n.display_name, state = n.state,
                settlement_terms = n.settlement_terms, version = n.version, updated_at = p_now
-          FROM unnest(
-                p_me_id, p_me_expected, p_me_version, p_me_display_name, p_me_state,
-                p_me_settlement_terms
-               ) AS n (id, expected, version, display_name, state, settlement_terms)
+          FROM (SELECT unnest(p_me_id) AS id, unnest(p_me_expected) AS expected,
+                       unnest(p_me_version) AS version, unnest(p_me_display_name) AS display_name,
+                       unnest(p_me_state) AS state,
+                       unnest(p_me_settlement_terms) AS settlement_terms) AS n
          WHERE n.expected > 0 AND m.id = n.id AND m.version = n.expected;
         GET DIAGNOSTICS v_rows = ROW_COUNT;
         IF v_rows + v_fulfilled <> cardinality(p_me_id) THEN
@@ -265,7 +273,7 @@ BEGIN
 
     IF cardinality(p_dk_request_id) > 0 THEN
         DELETE FROM requests AS r
-         USING unnest(p_dk_tenant_id, p_dk_request_id) AS k (tenant_id, request_id)
+         USING (SELECT unnest(p_dk_tenant_id) AS tenant_id, unnest(p_dk_request_id) AS request_id) AS k
          WHERE r.tenant_id = k.tenant_id AND r.request_id = k.request_id;
         GET DIAGNOSTICS v_rows = ROW_COUNT;
         IF v_rows <> cardinality(p_dk_request_id) THEN

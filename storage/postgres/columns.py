@@ -22,7 +22,7 @@ _HEADER: Final = (
     "bigint",
     "bytea",
     "bytea",
-    "text",
+    "bytea",
     "timestamptz",
 )
 _NEW_ACCOUNT: Final = "ttttttiiIi..tt"

@@ -4,6 +4,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from kit import frames
 from processor.domain.chain import GENESIS, VERSION, chain
 from processor.domain.draft import Event
 from processor.domain.merchants import Merchant
@@ -33,7 +34,7 @@ class JournalRow(NamedTuple):
     seq: int
     epoch: int
     incarnation: str
-    body: str
+    body: bytes
     previous_hash: bytes
     hash: bytes
     created_at: int
@@ -81,11 +82,11 @@ WHY_BODY: Final = (
 WHY_EITHER: Final = "SHA-256 of the row"
 
 
-def keys_of(body: str) -> Keys | None:
+def keys_of(body: bytes) -> Keys | None:
     """Return what a body says of request keys; None when it cannot be read."""
     try:
-        return _decode_keys(body)
-    except msgspec.MsgspecError:
+        return _decode_keys(frames.unpack(body))
+    except ValueError:  # As what msgspec raises is, too.
         return None
 
 
@@ -197,7 +198,7 @@ class ChainCheck:
     def _hash(self, previous_hash: bytes, after: JournalRow) -> bytes:
         return chain(
             previous_hash,
-            after.body.encode(),
+            after.body,
             shard=self._lane.shard,
             seq=after.seq,
             epoch=after.epoch,
@@ -208,8 +209,8 @@ class ChainCheck:
     def _body(self, after: JournalRow) -> Body | None:
         where = row("journal", seq=after.seq)
         try:
-            body = _decode(after.body)
-        except msgspec.MsgspecError as error:
+            body = _decode(frames.unpack(after.body))
+        except ValueError as error:  # As what msgspec raises is, too.
             self.tally.breach(f"{where}: body cannot be read ({error})")
             return None
         if body.v != VERSION:

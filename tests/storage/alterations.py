@@ -14,7 +14,8 @@ class Alteration(NamedTuple):
 
 ONE = "(SELECT id FROM {} ORDER BY id LIMIT 1 OFFSET 4)"
 ONE_KEY = "(SELECT request_id FROM requests WHERE request_id LIKE 'automatic%')"
-BYTE = "journal SET body = overlay(body PLACING '{}' FROM position('{}' IN body))"
+BYTE = "journal SET body = set_byte(body, {0}, get_byte(body, {0}) # 1)"
+LAST = "octet_length(body) - 1"
 
 ALTERATIONS = {
     "a transfer's amount": Alteration(
@@ -248,11 +249,11 @@ ALTERATIONS = {
         only=1,
     ),
     "a byte of a journal body": Alteration(
-        f"UPDATE {BYTE.format('alicf', 'alice')} WHERE seq = 1 RETURNING seq",
+        f"UPDATE {BYTE.format(LAST)} WHERE seq = 1 RETURNING seq",
         ("journal seq={}: hash is", "the next row confirms the stored hash, so body"),
     ),
     "a byte that breaks a journal body": Alteration(
-        f"UPDATE {BYTE.format('[', '{')} WHERE seq = 5 RETURNING seq",
+        f"UPDATE {BYTE.format('0')} WHERE seq = 5 RETURNING seq",
         ("journal seq={}: body cannot be read", "journal seq={}: hash is"),
     ),
     "a journal hash": Alteration(

@@ -130,7 +130,7 @@ async def write(connection: "asyncpg.Connection[asyncpg.Record]", ledger: Ledger
     await insert(connection, "requests", ledger.keys.values(), seq=1, created_at=now)
     await connection.execute(
         "INSERT INTO journal (seq, epoch, incarnation, body, previous_hash, hash, created_at)"
-        " VALUES (1, 1, 'i1', '{}', $1, $1, $2)",
+        " VALUES (1, 1, 'i1', '', $1, $1, $2)",
         bytes(32),
         now,
     )

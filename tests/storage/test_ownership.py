@@ -49,7 +49,7 @@ def batch_after(opened: Opened, *rows: Changed[Account], key: str = "") -> Batch
     keys = [StoredKey(Key("dev", key, "CREATE_ACCOUNT", b"f", b"o", "x"), False)] if key else []
     return sealed(
         opened,
-        Batch(opened.seq + 1, opened.hash, b"", "", opened.clock, rows, (), (), (), (), keys, ()),
+        Batch(opened.seq + 1, opened.hash, b"", b"", opened.clock, rows, (), (), (), (), keys, ()),
     )
 
 

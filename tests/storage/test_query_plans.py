@@ -45,7 +45,7 @@ FILL_REQUESTS = """
 """
 FILL_JOURNAL = """
     INSERT INTO journal (seq, epoch, incarnation, body, previous_hash, hash, created_at)
-    SELECT n, 1, 'i1', '{}', sha256(''), sha256(''), now()
+    SELECT n, 1, 'i1', '', sha256(''), sha256(''), now()
       FROM generate_series(1, $1::int) AS n
 """
 FILL_ACCOUNTS = """
