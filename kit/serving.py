@@ -1,7 +1,6 @@
 """A gRPC server with safe options, its health, and the order in which it stops."""
 
 import asyncio
-import gc
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
@@ -11,7 +10,7 @@ import uvloop
 from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2
 
-from kit import addresses
+from kit import addresses, collector
 
 # Limits of the wire. The guard's own limits are lower and answer with a fixed text; these stand
 # behind them and protect memory.
@@ -27,9 +26,6 @@ PING_INTERVAL_MS_MIN: Final = 5_000  # Clients may ping this often before they a
 HEALTH_CHECK: Final = "/grpc.health.v1.Health/Check"
 _HEALTH_SERVICE_LENGTH_MAX: Final = 256
 _NAME_BY_CODE: Final = {code.value[0]: code.name for code in grpc.StatusCode}
-
-_COLLECT_AFTER: Final = (50_000, 20, 20)
-"""Allocations, and collections of the younger generations, between two collections."""
 
 if TYPE_CHECKING:
     Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
@@ -217,12 +213,17 @@ async def wait_for_stop_signal() -> str:
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
-    # What was imported lives for ever: the collector need not look at it again and again. What a
-    # command leaves behind is freed by its counts; cycles are rare and can wait for their turn.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_COLLECT_AFTER)
-    uvloop.run(main)
+    """Run a server on a loop of its own."""
+    collector.begin()
+    uvloop.run(_collecting(main))
+
+
+async def _collecting(main: Coroutine[Any, Any, None]) -> None:
+    collecting = asyncio.create_task(collector.run())
+    try:
+        await main
+    finally:
+        collecting.cancel()
 
 
 def code_name(context: Context) -> str:
