@@ -3,25 +3,34 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.installed
 
-.PHONY: demo up down test check proto fmt lock load load-ui bench profile clean
+.PHONY: demo up down test compile clean-compiled check proto fmt lock load load-ui bench profile wheel clean
 
-demo: $(READY) ## Tell a short story on a stack of its own, then stop it.
+demo: compile ## Tell a short story on a stack of its own, then stop it.
 	$(BIN)/tender demo
 
-up: $(READY) ## Start the embedded stack (not for production).
+up: compile ## Start the embedded stack (not for production).
 	$(BIN)/tender up
 
-down: $(READY) ## Stop the embedded stack.
+down: compile ## Stop the embedded stack.
 	$(BIN)/tender down
 
-test: $(READY) ## Run every test against real servers.
+test: compile ## Run every test against real servers.
 	$(BIN)/python -m pytest $(ARGS)
 
-load: $(READY) ## Load a stack of its own with Locust; `make load SCENARIO=pos_rush DURATION=60` for one scenario.
+load: compile ## Load a stack of its own with Locust; `make load SCENARIO=pos_rush DURATION=60` for one scenario.
 	$(BIN)/python -m loadtest $(SCENARIO) $(if $(DURATION),--duration $(DURATION)) $(ARGS)
 
-load-ui: $(READY) ## The same from Locust's web UI.
+load-ui: compile ## The same from Locust's web UI.
 	$(BIN)/python -m loadtest --ui $(ARGS)
+
+compile: $(READY) ## Compile the processor's hot modules, if a source changed; every target that runs code does.
+	@$(BIN)/python -m scripts.compile
+
+clean-compiled: $(READY) ## Remove what was compiled: `.venv/bin/python -m pytest` then runs plain Python.
+	$(BIN)/python -m scripts.compile clean
+
+wheel: compile ## Build the package into dist/, with what is compiled.
+	$(BIN)/hatchling build --target wheel
 
 check: $(READY) ## Run every static check; `make check ARGS=mypy` runs one.
 	$(BIN)/python -m scripts.check $(ARGS)
@@ -35,10 +44,10 @@ fmt: $(READY) ## Format Python, protos and imports in place.
 lock: $(READY) ## Resolve pyproject.toml into requirements.lock anew.
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
 
-bench: $(READY) ## Measure on a stack of its own; `make bench ARGS=--quick` takes a minute.
+bench: compile ## Measure on a stack of its own; `make bench ARGS=--quick` takes a minute.
 	$(BIN)/tender bench $(ARGS)
 
-profile: $(READY) ## See where CPU time goes: flame graphs and tables of docs/performance.md.
+profile: compile ## See where CPU time goes: flame graphs and tables of docs/performance.md.
 	$(BIN)/python -m benchmarks.profile $(ARGS)
 
 clean: ## Remove what the tools left behind; the stack's data and .venv stay.

@@ -71,7 +71,7 @@ class Lane:
         self._lease = lease or NoLease()
         self._owner = owner
         self._limits = limits or Limits()
-        self._place = needs.Place((region, shard))
+        self._place = needs.Place(region, shard)
         self._cache = Cache(self._limits.cache_items_max)
         self._room = WaitingRoom(
             self._cache,

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import asyncpg
 
+from deploy.local import COMPILED
+
 CONNECT_SECONDS_MAX: Final = 10.0
 GIT_SECONDS_MAX: Final = 10.0
 IN_MEMORY: Final = frozenset({"tmpfs", "ramfs", "devtmpfs", "zram"})
@@ -74,7 +76,7 @@ def machine() -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Return the versions that matter to a figure."""
-    found = {"python": platform.python_version()}
+    found = {"python": platform.python_version(), "compiled": "yes" if COMPILED else "no"}
     for name in PACKAGES:
         try:
             found[name] = metadata.version(name)

@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from typing import Final
 
+from deploy import COMPILED
 from deploy.servers import command
 from kit import internal_auth, logs, metrics, serving, settings
 from processor.lane import Lane, Limits
@@ -65,6 +66,7 @@ async def serve(
             port=port,
             metrics_port=metrics_server.port,
             shard=processor.shard,
+            compiled=COMPILED,
         )
         _log.info("processor_stopping", why=await (stop or serving.wait_for_stop_signal()))
         health.set_serving(False)

@@ -3,7 +3,7 @@
 from typing import Final, NamedTuple
 
 from processor.domain import refusals
-from processor.domain.names import Name
+from processor.domain.names import MaybeInt, Name
 
 LIMIT: Final = 1 << 62
 """No balance passes this, so that sums of two balances still fit 64 bits (R4)."""
@@ -51,7 +51,7 @@ class Account(NamedTuple):
     state: str
     posted: int
     held: int
-    floor: int | None
+    floor: "MaybeInt"
     version: int
     created_at: int
     updated_at: int

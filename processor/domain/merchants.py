@@ -18,7 +18,7 @@ class Terms(NamedTuple):
 
     currency: str
     account_id: str
-    fee_schedule: FeeSchedule
+    fee_schedule: "FeeSchedule"
 
 
 class Merchant(NamedTuple):
@@ -29,7 +29,7 @@ class Merchant(NamedTuple):
     reference: str
     display_name: str
     state: str
-    settlement_terms: tuple[Terms, ...]
+    settlement_terms: "tuple[Terms, ...]"
     version: int
     created_at: int
     updated_at: int

@@ -3,7 +3,7 @@
 from typing import Final, NamedTuple
 
 from processor.domain.fees import FeeSchedule
-from processor.domain.names import Name
+from processor.domain.names import MaybeInt, Name
 
 
 class State(Name):
@@ -79,7 +79,7 @@ class Reversal(Name):
 
 
 HOLD_SECONDS_DEFAULT: Final = 7 * 24 * 3600
-HOLD_SECONDS_MIN: Final = 60
+HOLD_SECONDS_MIN = 60  # Not Final: compiled code would hold the number, and tests set another.
 HOLD_SECONDS_MAX: Final = 31 * 24 * 3600
 
 
@@ -105,7 +105,7 @@ class Payment(NamedTuple):
     fee_basis_points: int
     fee_fixed: int
     fee_refund_policy: str
-    hold_expires_at: int | None
+    hold_expires_at: "MaybeInt"
     description: str
     metadata: str
     version: int

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from processor.domain.names import Name
+from processor.domain.names import MaybeStr, Name
 
 
 class Reason(Name):
@@ -37,8 +37,8 @@ class Transfer(NamedTuple):
     amount: int
     currency: str
     reason: str
-    payment_id: str | None
-    refund_id: str | None
+    payment_id: "MaybeStr"
+    refund_id: "MaybeStr"
     description: str
     debit_posted_after: int
     credit_posted_after: int

@@ -19,7 +19,7 @@ from processor.domain.transfers import Reason, Transfer
 from processor.domain.view import AUTHORIZE, TOMBSTONE, Item, Key
 
 REGION, SHARD = "eu", "s1"
-PLACE = needs.Place((REGION, SHARD))
+PLACE = needs.Place(REGION, SHARD)
 NOON = 1_700_000_000_000_000
 LOADS_MAX = 4
 """Rounds of loading that a command may take: keys, payments, accounts, due payments."""

@@ -2,6 +2,7 @@
 
 TENDER_MUTANT names an entry of tests/mutants/table.py. Its patch is applied to the text of a file:
 to a module as it is imported, to a migration in a copy of the folder. The tree stays as it is.
+No module runs compiled: compiled ones call each other past what was altered.
 """
 
 import importlib.abc
@@ -19,6 +20,7 @@ from typing import Final
 import pytest
 
 from tests.mutants import table
+from tests.plugins import plain
 
 VARIABLE: Final = "TENDER_MUTANT"
 
@@ -69,6 +71,7 @@ def _use_altered_migrations(mutant: table.Mutant) -> Path:
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Come before conftest.py, which imports what is to be altered."""
     mutant = table.MUTANTS[os.environ[VARIABLE]]
+    plain.use_sources()
     if mutant.file.endswith(".py"):
         sys.meta_path.insert(0, _Finder(mutant))
         return
