@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import remote, system
+from benchmarks import overload, remote, system
 from benchmarks.measure import machine
 from benchmarks.run import Run, Usable
 from benchmarks.scenarios import SCENARIOS, Scenario
@@ -28,7 +28,7 @@ def run(wanted: Wanted, say: Say) -> dict[str, Any]:
     """Measure what was asked for; return the results as they are written down."""
     started = time.time()
     chosen = [SCENARIOS[name] for name in wanted.scenarios]
-    chosen = _with_hint(chosen)
+    chosen = _with_hint(chosen, wanted)
     parts: list[dict[str, Any]] = []
     for is_cold in (False, True):
         some = [one for one in chosen if one.cold == is_cold]
@@ -42,6 +42,7 @@ def run(wanted: Wanted, say: Say) -> dict[str, Any]:
         "pgbench": parts[0]["pgbench"],
         "scenarios": {name: one for part in parts for name, one in part["scenarios"].items()},
         "knee": parts[0].get("knee"),
+        "overload": parts[0].get("overload"),
         "soak": parts[0].get("soak"),
         "verify": _both([part["verify"] for part in parts]),
         "history": _both([part["history"] for part in parts]),
@@ -54,11 +55,14 @@ def run(wanted: Wanted, say: Say) -> dict[str, Any]:
     return results | {"failures": failures(results, wanted)}
 
 
-def _with_hint(chosen: list[Scenario]) -> list[Scenario]:
-    """Put `unary` first where another scenario's rate follows from it."""
-    needed = any(one.knee_share for one in chosen)
-    unary = SCENARIOS["unary"]
-    return [unary, *chosen] if needed and unary not in chosen else chosen
+def _with_hint(chosen: list[Scenario], wanted: Wanted) -> list[Scenario]:
+    """Put first what the rate of something else follows from."""
+    needed: tuple[str, ...] = ()
+    if wanted.overload:
+        needed = overload.NEEDED
+    elif any(one.knee_share for one in chosen):
+        needed = ("unary",)
+    return [SCENARIOS[name] for name in needed if SCENARIOS[name] not in chosen] + chosen
 
 
 def _part(

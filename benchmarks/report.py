@@ -45,6 +45,32 @@ def table(results: dict[str, Any]) -> Table:
     return shown
 
 
+def overloads(results: dict[str, Any]) -> Table | None:
+    """Return what came of more than can be carried, if that was offered."""
+    if not results.get("overload"):
+        return None
+    shown = Table(box=None, header_style="bold", pad_edge=False)
+    shown.add_column("overload")
+    names = ("offered/s", "carried/s", "goodput", "at least", "of", "p50 ms", "p99 ms")
+    for name in (*names, "refused", "their p99 ms", "others", "errors"):
+        shown.add_column(name, justify="right")
+    for name, one in results["overload"].items():
+        shown.add_row(
+            f"[bold]{name}[/]",
+            f"{one['offered_per_second']:,.0f}",
+            f"[bold]{one['rate']:,.0f}[/]",
+            f"[bold]{one['goodput']:.2f}[/]",
+            f"{one['goodput_min']:.2f}",
+            f"{one['of']}, {one['carried_max']:,.0f}/s",
+            *(_number(one[key], ".1f") for key in ("p50_ms", "p99_ms")),
+            f"{one['refused']:,}",
+            _number(one["refusals"].get("p99_ms"), ".1f"),
+            f"{one['others_cpu_share']:.2f}",
+            f"[red]{one['errors']}[/]" if one["errors"] else "0",
+        )
+    return shown
+
+
 def notes(results: dict[str, Any]) -> list[str]:
     """Return what stands under the table."""
     lines = []

@@ -122,11 +122,13 @@ def run(
         scattered=scenario.scattered,
         rate=rate,
         size=scenario.size,
+        sheds=scenario.sheds,
         ca_file=str(system.ca_file or ""),
     )
     watch = Watch(system, say, on_event, scenario.cold)
     result = generator.run(job, watch, history.with_suffix(".log"))
-    return figures(result, watch, rate)
+    found = figures(result, watch, rate)
+    return found | shed(result) if scenario.sheds else found
 
 
 def figures(result: dict[str, Any], watch: Watch, rate: float) -> dict[str, Any]:
@@ -156,6 +158,17 @@ def figures(result: dict[str, Any], watch: Watch, rate: float) -> dict[str, Any]
             "latest_ms": result["latest_ms"],
         }
     return found
+
+
+def shed(result: dict[str, Any]) -> dict[str, Any]:
+    """Return what became of calls beyond what can be carried."""
+    return {
+        "offered_per_second": result["offered"] / result["seconds"],
+        "refused": result["refused"],
+        "refusals": {
+            name: one for name, one in percentiles(result["refusals"]).items() if result["refused"]
+        },
+    }
 
 
 MEDIANS: Final = ("rate", "p50_ms", "p99_ms", "p999_ms", "max_ms", "others_cpu_share")

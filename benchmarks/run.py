@@ -1,11 +1,12 @@
 """One run on one system: the yardstick around rounds of scenarios, then what must hold after."""
 
 import random
+import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from benchmarks import endurance, knee, pages, rounds, system
+from benchmarks import endurance, knee, overload, pages, rounds, system
 from benchmarks.measure import machine, pgbench
 from benchmarks.rounds import Measured, OnEvent
 from benchmarks.scenarios import SCENARIOS, Scenario
@@ -118,7 +119,7 @@ class Run:
             on_event=on_event,
         )
 
-    # Knee and soak.
+    # Knee, overload and soak.
 
     def _find_knee(self) -> knee.Knee:
         if self._knee is None:
@@ -140,9 +141,18 @@ class Run:
             found["knee"] = endurance.with_pages(
                 self._find_knee(), self._offer, wanted.lengths, wanted.pages, self._say
             )
+        if wanted.overload:
+            found["overload"] = self._overload()
         if wanted.soak_minutes:
             found["soak"] = self._soak(self._find_knee().rate * endurance.SOAK_SHARE)
         return found
+
+    def _overload(self) -> dict[str, Any]:
+        carried = {
+            "knee": self._find_knee().rate,
+            "stream": statistics.median(one["rate"] for one in self._rounds["stream"]),
+        }
+        return overload.measure(self._once, carried, self._wanted.lengths.measured, self._say)
 
     def _soak(self, rate: float) -> dict[str, Any]:
         minutes = self._wanted.soak_minutes

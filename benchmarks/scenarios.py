@@ -4,7 +4,10 @@ from typing import Final, NamedTuple
 
 
 class Scenario(NamedTuple):
-    """A kind of load. `in_flight` counts payments that are not answered yet, in all."""
+    """A kind of load. `in_flight` counts payments that are not answered yet, in all.
+
+    `sheds` when more is offered than can be carried, so that to be refused is no error.
+    """
 
     name: str
     what: str
@@ -17,6 +20,7 @@ class Scenario(NamedTuple):
     size: int = 100
     cold: bool = False
     knee_share: float = 0.0
+    sheds: bool = False
 
 
 SCENARIOS: Final = {

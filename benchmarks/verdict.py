@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from benchmarks import overload
 from benchmarks.wanted import Wanted
 
 DECLINES_MAX: Final = 0.01
@@ -12,6 +13,7 @@ def failures(results: dict[str, Any], wanted: Wanted) -> list[str]:
     found: list[str] = []
     for name, one in results["scenarios"].items():
         found += [f"{name}: {problem}" for problem in _scenario(one, wanted)]
+    found += overload.failures(results.get("overload"))
     soak = results.get("soak")
     if soak and soak["errors"]:
         found.append(f"soak: {soak['errors']} errors")

@@ -67,6 +67,7 @@ class Wanted:
     cold: seed.Seed = COLD
     in_flight: int | None = None
     knee: bool = False
+    overload: bool = False
     soak_minutes: float = 0
     pages: Path = Path("benchmarks/results")
     p99_ms: float | None = None

@@ -34,6 +34,8 @@ class Answer(NamedTuple):
 class Lane(Protocol):
     """Where commands go."""
 
+    def require_room(self, method: int, principal: lane_pb2.Principal) -> None: ...
+    def require_calm(self) -> None: ...
     def submit(
         self, method: int, request: bytes, principal: lane_pb2.Principal, timeout_seconds: float
     ) -> asyncio.Future[lane_pb2.Outcome]: ...
@@ -104,6 +106,8 @@ class SingleEndpoint(Endpoint):
         self._timeout_seconds_max = (
             backends.read_timeout_seconds if method.is_read else backends.write_timeout_seconds
         )
+        self._require_room = backends.lane.require_room
+        self._require_calm = backends.lane.require_calm
         self._submit = backends.lane.submit
         self._send = backends.lane.send
         self._read = backends.queries.read
@@ -127,6 +131,7 @@ class CommandEndpoint(SingleEndpoint):
     """A method that changes something."""
 
     async def carry_out(self, data: bytes, caller: Identity, seconds_left: float | None) -> Answer:
+        self._require_room(self._number, caller.principal)
         # Only this call waits on the future: if it is cancelled, the command goes on without it.
         outcome = await self._submit(
             self._number,
@@ -150,6 +155,8 @@ class CommandEndpoint(SingleEndpoint):
         """
         started = time.perf_counter()
         try:
+            # First of all: what is refused for want of room is not even read.
+            self._require_room(self._number, caller.principal)
             timeout = self._timeout_seconds(seconds_left)
             request = self._checked(data, caller)
             command = CalledBack(self._number, request, caller.principal, 0)
@@ -207,6 +214,7 @@ class QueryEndpoint(SingleEndpoint):
         self._under_way = 0
 
     async def carry_out(self, data: bytes, caller: Identity, seconds_left: float | None) -> Answer:
+        self._require_calm()
         request, timeout = self._checked(data, caller), self._timeout_seconds(seconds_left)
         if self._under_way >= READS_MAX:
             raise Refused("GATEWAY_BUSY")

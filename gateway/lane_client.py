@@ -7,101 +7,63 @@ request_id inside makes that safe.
 
 import asyncio
 import contextlib
-import random
+import math
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final
 
 import grpc
 
-from gateway import reasons
+from gateway import backlog, reasons
+from gateway.backlog import Backlog
 from gateway.commands import AwaitedCommand, Command
 from gateway.errors import Refused
+from gateway.lane_stream import BATCH_COMMANDS_MAX, LaneStream, create_channel
+from gateway.pressure import AUTHORIZE, Pressure
+from gateway.tenants import TenantShares
 from gateway.window import BulkWindow
-from kit import internal_auth, logs, metrics, serving
+from kit import metrics
 from tender.v1 import lane_pb2
 
-_EXECUTE: Final = "/tender.v1.LaneService/Execute"
-BATCH_COMMANDS_MAX: Final = 1_000  # The contract's limit.
 BATCH_BYTES_MAX: Final = 768 * 1024  # Below the processor's receive limit of 1 MiB with any rest.
 _COMMAND_OVERHEAD_BYTES: Final = 640  # Longest tenant and merchant ids, numbers and tags.
-# 1,000 outcomes, each as large as the largest request and a little more. A message over the limit
-# would break the stream, and again after every re-sending.
-RECEIVE_BYTES_MAX: Final = BATCH_COMMANDS_MAX * 80 * 1024
-ABSENCE_SECONDS_MAX: Final = 5.0  # A restart takes less; past it, new commands fail at once.
-_BACKOFF_SECONDS_MIN: Final = 0.05
-_BACKOFF_SECONDS_MAX: Final = 1.0
-# gRPC hands calls over one by one, so that without a pace a message holds one command, and each
-# message costs both ends about 90 us of CPU. A lone command waits for nothing; under load they
-# gather for at least a step, and for more steps while they are few of those in flight.
-_PACE_SECONDS: Final = 0.001
-_PACE_STEPS_MAX: Final = 4
-_PACE_COMMANDS: Final = 32
-_PACE_SHARE: Final = 4
-_STABLE_SECONDS: Final = 0.2  # A refused stream ends within a round trip.
-# A server of grpc.aio can lose a stream without ending it (an abort during a write). Then
-# only sending again on another one helps. Long enough for a pause of the disk.
-SILENCE_SECONDS_MAX: Final = 4.0
-_SILENCE_CHECK_SECONDS: Final = 0.25
-_CONNECT_SECONDS_MAX: Final = 5.0
+_BATCH_COMMANDS: Final = 32  # Under load so many are worth a message,
+_BATCH_SHARE: Final = 4  # or this part of those in flight.
 _SWEEP_SECONDS: Final = 0.05  # A client with a shorter deadline is told by its own gRPC.
+AUTHORIZATIONS_SHARE: Final = 0.9
+"""Of what may be in flight; the rest is for what undoes or finishes payments (R19)."""
 
-_log = logs.logger()
-
-if TYPE_CHECKING:
-    Stream: TypeAlias = grpc.aio.StreamStreamCall[lane_pb2.ExecuteRequest, lane_pb2.ExecuteResponse]
-    Execute: TypeAlias = grpc.aio.StreamStreamMultiCallable[
-        lane_pb2.ExecuteRequest, lane_pb2.ExecuteResponse
-    ]
-else:  # At run time they cannot be subscripted.
-    Stream = grpc.aio.StreamStreamCall
-    Execute = grpc.aio.StreamStreamMultiCallable
-
-
-class StreamEnded(Exception):
-    """The processor closed the stream; it stops, or lost the lane."""
-
-
-class StreamSilent(Exception):
-    """Commands go in and nothing comes out: the other end forgot the stream, or hangs."""
-
-
-# What a stream may end with; anything else is a fault of ours and ends the process.
-_BROKEN: Final = (
-    grpc.aio.AioRpcError,
-    asyncio.InvalidStateError,
-    StreamEnded,
-    StreamSilent,
-    TimeoutError,
-)
+_FULL: Final = "LANE_QUEUE_FULL"
+_TURNED_AWAY: Final = {
+    reason: metrics.GATEWAY_TURNED_AWAY.labels(reason)
+    for reason in (_FULL, "GATEWAY_BUSY", "TENANT_BUSY")
+}
+__all__ = ["LaneClient", "create_channel"]
 
 
 class LaneClient:
-    """The gateway's end of LaneService.Execute; `run` keeps it going until `close`."""
+    """What is under way to the lane; `run` keeps it going until cancelled."""
 
-    def __init__(self, channel: grpc.aio.Channel, token: str, *, in_flight_max: int) -> None:
-        self._execute: Execute = channel.stream_stream(
-            _EXECUTE,
-            request_serializer=lane_pb2.ExecuteRequest.SerializeToString,
-            response_deserializer=lane_pb2.ExecuteResponse.FromString,
-        )
-        self._metadata = internal_auth.metadata(token)
+    def __init__(
+        self, channel: grpc.aio.Channel, token: str, *, in_flight_max: int, tenant_max: int = 0
+    ) -> None:
+        """`tenant_max` bounds what one tenant has in flight; 0 leaves it without a bound."""
         self._in_flight_max = in_flight_max
+        self._authorizations_max = math.ceil(in_flight_max * AUTHORIZATIONS_SHARE)
         self._bulk_window = BulkWindow(in_flight_max)
+        self._tenants = TenantShares(tenant_max or in_flight_max)
+        self._pressure = Pressure()
+        self._backlog = Backlog()
         self._settled_count = 0
         self._loop = asyncio.get_running_loop()
         # In order of arrival, which is the order in which they are sent again.
         self._commands: dict[int, Command] = {}
         self._unsent: list[int] = []
-        self._wake = asyncio.Event()
+        self.wake = asyncio.Event()
         self._settled = asyncio.Event()
         self._last_correlation_id = 0
         self._is_closing = False
-        self._is_connected = False
-        self._has_answered = False
-        self._unheard_since: float | None = None
-        self._connected_at = self._absent_since = self._loop.time()
-        self._last_failure = ""
+        self._stream = LaneStream(self, channel, token)
 
     def submit(
         self, method: int, request: bytes, principal: lane_pb2.Principal, timeout_seconds: float
@@ -123,27 +85,59 @@ class LaneClient:
         command.deadline = now + timeout_seconds
         self._put(command)
 
-    @property
-    def bulk_room(self) -> int:
-        """How many bulk commands may be sent now; single calls come first."""
-        return max(self._bulk_window.commands - len(self._commands), 0)
+    # Who gets in.
+
+    def require_room(self, method: int, principal: lane_pb2.Principal) -> None:
+        """Refuse a single command that would only be refused later; needs nothing of its message.
+
+        Raises Refused.
+        """
+        most = self._authorizations_max if method == AUTHORIZE else self._in_flight_max
+        if len(self._commands) >= most:
+            raise _turned_away("GATEWAY_BUSY")
+        if not self._tenants.room(principal.tenant_id):
+            raise _turned_away("TENANT_BUSY")
+        if self._pressure.refuses(method, self._loop.time()):
+            raise _turned_away(_FULL)
+
+    def require_calm(self) -> None:
+        """Refuse a read while the lane has no room for authorizations; raises Refused."""
+        if self._pressure.refuses_reads(self._loop.time()):
+            raise _turned_away(_FULL)
+
+    def bulk_room(self, tenant_id: str) -> int:
+        """Return how many bulk commands may be sent now; single calls come first."""
+        if self._backlog.held:
+            return 0
+        room = min(self._bulk_window.commands - len(self._commands), self._tenants.room(tenant_id))
+        return max(room, 0)
 
     async def submit_as_room_comes(self, commands: Sequence[Command]) -> None:
         """Send commands of a bulk call in their order, as many at a time as there is room for.
 
-        Those that cannot be sent any more, or when this is cancelled, are refused one by one.
+        All are of one tenant and have one deadline. Those that cannot be sent any more, or when
+        this is cancelled, are refused one by one.
         """
         left = deque(commands)
+        reason = "SHUTTING_DOWN"
+        tenant_id = left[0].principal.tenant_id if left else ""
         try:
             while left:
-                while self.bulk_room == 0:
-                    self._settled.clear()
-                    await self._settled.wait()
-                count = min(self.bulk_room, len(left))
+                if not self.bulk_room(tenant_id):
+                    async with asyncio.timeout_at(left[0].deadline - backlog.TOLD_AHEAD_SECONDS):
+                        await self._bulk_room_comes(tenant_id)
+                count = min(self.bulk_room(tenant_id), len(left))
                 self._submit_or_refuse([left.popleft() for _ in range(count)])
+        except TimeoutError:
+            reason = _FULL if self._stream.is_connected else "SHARD_UNAVAILABLE"
         finally:
             for command in left:
-                command.refused("SHUTTING_DOWN")
+                command.refused(reason)
+
+    async def _bulk_room_comes(self, tenant_id: str) -> None:
+        while not self.bulk_room(tenant_id):
+            self._settled.clear()
+            await self._settled.wait()
 
     def _submit_or_refuse(self, commands: Sequence[Command]) -> None:
         try:
@@ -158,23 +152,37 @@ class LaneClient:
     def _require_open(self, now: float) -> None:
         if self._is_closing:
             raise Refused("SHUTTING_DOWN")
-        if not self._is_of_use() and now - self._absent_since > ABSENCE_SECONDS_MAX:
+        if self._stream.is_absent(now):
             raise Refused("SHARD_UNAVAILABLE")
 
     def _put(self, command: Command) -> None:
         # Never used twice, so that no outcome can reach another's call.
         correlation_id = self._last_correlation_id = self._last_correlation_id + 1
         self._commands[correlation_id] = command
+        self._tenants.take(command.principal.tenant_id)
         if not self._unsent:
-            self._wake.set()
+            self.wake.set()
         self._unsent.append(correlation_id)
+
+    def _take_out(self, correlation_id: int) -> Command:
+        command = self._commands.pop(correlation_id)
+        self._tenants.give_back(command.principal.tenant_id)
+        if command.is_bulk:
+            self._backlog.held.discard(correlation_id)
+            self._backlog.finished += 1
+        return command
+
+    # How it is kept going.
 
     async def run(self) -> None:
         """Keep a stream open and watch deadlines until cancelled."""
-        with metrics.IN_FLIGHT.watching(self._commands):
+        with (
+            metrics.IN_FLIGHT.watching(self._commands),
+            metrics.HELD_BACK.watching(self._backlog.held),
+        ):
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._sweep_regularly())
-                group.create_task(self._reconnect_for_ever())
+                group.create_task(self._stream.run())
 
     async def drain(self, timeout_seconds: float) -> None:
         """Take no more commands and wait until those in flight are answered."""
@@ -186,86 +194,70 @@ class LaneClient:
                     await self._settled.wait()
         self._give_up(tuple(self._commands))
 
-    async def _reconnect_for_ever(self) -> None:
-        backoff = _BACKOFF_SECONDS_MIN
+    async def _sweep_regularly(self) -> None:
+        now = self._loop.time()
         while True:
-            try:
-                await self._use_one_stream()
-            except* _BROKEN as broken:
-                if self._is_of_use():
-                    backoff = _BACKOFF_SECONDS_MIN
-                    self._absent_since = self._loop.time()
-                    self._last_failure = ""
-                self._note_disconnected(broken)
-            # Full jitter: gateways that lost the same processor do not come back in step.
-            await asyncio.sleep(random.uniform(_BACKOFF_SECONDS_MIN / 2, backoff))
-            backoff = min(backoff * 2, _BACKOFF_SECONDS_MAX)
+            await asyncio.sleep(_SWEEP_SECONDS)
+            now, before = self._loop.time(), now
+            finished, self._settled_count = self._settled_count, 0
+            self._bulk_window.measure(finished, now - before, len(self._commands))
+            commands = self._commands
+            late = [key for key, command in commands.items() if command.deadline <= now]
+            if self._backlog.held:
+                soon = now + backlog.TOLD_AHEAD_SECONDS
+                held = self._backlog.held.difference(late)
+                late += [key for key in held if commands[key].deadline <= soon]
+            if late:
+                self._give_up(late)
+            self._release(now)
 
-    async def _use_one_stream(self) -> None:
-        stream = self._execute(metadata=self._metadata)
-        try:
-            async with asyncio.timeout(_CONNECT_SECONDS_MAX):
-                await stream.wait_for_connection()
-            self._note_connected()
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._write(stream))
-                group.create_task(self._read(stream))
-                group.create_task(self._watch_for_silence())
-        finally:
-            stream.cancel()
+    def _give_up(self, correlation_ids: Sequence[int]) -> None:
+        """Stop waiting for outcomes: past their deadlines, or because this process ends."""
+        for correlation_id in correlation_ids:
+            not_sent = _FULL if correlation_id in self._backlog.held else "SHARD_UNAVAILABLE"
+            command = self._take_out(correlation_id)
+            command.refused("OUTCOME_UNKNOWN" if command.times_sent else not_sent)
+        self._settled.set()
 
-    def _is_of_use(self) -> bool:
-        """Tell a stream that works from one that a processor without its lane ends at once."""
-        if self._has_answered:
-            return True
-        return self._is_connected and self._loop.time() - self._connected_at > _STABLE_SECONDS
+    def _release(self, now: float) -> None:
+        """Send again what the lane had no room for, once all behind it is known to wait too."""
+        is_idle = len(self._commands) == len(self._backlog.held)
+        if not self._backlog.is_due(now, is_idle=is_idle) or self._is_bulk_under_way_behind():
+            return
+        if not self._unsent:
+            self.wake.set()
+        released = self._backlog.release(now)
+        metrics.GATEWAY_SENT_AGAIN.inc(len(released))
+        # What came later goes later, if it has not left yet.
+        self._unsent = sorted(self._unsent + released)
+        self._settled.set()
 
-    def _note_connected(self) -> None:
-        self._is_connected = True
-        metrics.GATEWAY_LANE_CONNECTED.set(1)
-        self._connected_at = self._loop.time()
-        self._unheard_since = None
+    def _is_bulk_under_way_behind(self) -> bool:
+        held = self._backlog.held
+        return self._backlog.is_shut and any(
+            command.is_bulk and key not in held and key > min(held)
+            for key, command in self._commands.items()
+        )
+
+    # What goes over the stream.
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._commands)
+
+    def are_enough(self) -> bool:
+        return len(self._unsent) >= min(_BATCH_COMMANDS, len(self._commands) // _BATCH_SHARE)
+
+    def send_again(self) -> int:
         # What a broken stream left unanswered goes first, for it arrived first.
         self._unsent = list(self._commands)
-        resent = sum(1 for command in self._commands.values() if command.times_sent)
-        metrics.GATEWAY_LANE_RESENT.inc(resent)
-        self._wake.set()
-        _log.info("lane_connected", commands_resent=resent)
+        self._backlog.clear()
+        self.wake.set()
+        return sum(1 for command in self._commands.values() if command.times_sent)
 
-    def _note_disconnected(self, broken: ExceptionGroup[Exception]) -> None:
-        self._is_connected = self._has_answered = False
-        metrics.GATEWAY_LANE_CONNECTED.set(0)
-        failure = " ".join(sorted({_failure_name(error) for error in broken.exceptions}))
-        if failure != self._last_failure:
-            self._last_failure = failure
-            _log.warning("lane_disconnected", failure=failure, in_flight=len(self._commands))
-
-    async def _write(self, stream: Stream) -> None:
-        """Send at once when it is quiet, and under load what a millisecond brings together."""
-        sent_at = 0.0
-        while True:
-            await self._wake.wait()
-            await self._gather(sent_at)
-            sent_at = self._loop.time()
-            batch = self._next_batch()
-            if batch.commands:
-                self._unheard_since = self._unheard_since or sent_at
-                await stream.write(batch)
-
-    async def _gather(self, sent_at: float) -> None:
-        if self._are_enough() and self._loop.time() - sent_at >= _PACE_SECONDS:
-            return
-        for _ in range(_PACE_STEPS_MAX):
-            await asyncio.sleep(_PACE_SECONDS)
-            if self._are_enough():
-                return
-
-    def _are_enough(self) -> bool:
-        return len(self._unsent) >= min(_PACE_COMMANDS, len(self._commands) // _PACE_SHARE)
-
-    def _next_batch(self) -> lane_pb2.ExecuteRequest:
+    def next_batch(self) -> lane_pb2.ExecuteRequest:
         now = self._loop.time()
-        batch = lane_pb2.ExecuteRequest()
+        batch = lane_pb2.ExecuteRequest(bulk_round=self._backlog.round)
         add = batch.commands.add
         find = self._commands.get
         size = taken = count = 0
@@ -293,28 +285,15 @@ class LaneClient:
             taken += 1
         del self._unsent[:taken]
         if not self._unsent:
-            self._wake.clear()
+            self.wake.clear()
         return batch
 
-    async def _read(self, stream: Stream) -> None:
-        while True:
-            response = await stream.read()
-            if not isinstance(response, lane_pb2.ExecuteResponse):
-                # The end of the stream; its status says why unless it ended well.
-                code = await stream.code()
-                raise StreamEnded(code.name)
-            self._has_answered = True
-            self._unheard_since = None
-            for outcome in response.outcomes:
-                self._deliver(outcome)
-            self._settled.set()
-
-    async def _watch_for_silence(self) -> None:
-        while True:
-            await asyncio.sleep(_SILENCE_CHECK_SECONDS)
-            since = self._unheard_since
-            if since is not None and self._loop.time() - since > SILENCE_SECONDS_MAX:
-                raise StreamSilent
+    def deliver(self, response: lane_pb2.ExecuteResponse) -> None:
+        for outcome in response.outcomes:
+            self._deliver(outcome)
+        self._settled.set()
+        if self._backlog.held:
+            self._release(self._loop.time())
 
     def _deliver(self, outcome: lane_pb2.Outcome) -> None:
         correlation_id = outcome.correlation_id
@@ -322,35 +301,35 @@ class LaneClient:
         if command is None or command.times_sent == 0:
             metrics.GATEWAY_LANE_STRAYS.inc()
             return
-        del self._commands[correlation_id]
-        self._settled_count += 1
+        refusal = outcome.refusal if outcome.HasField("refusal") else None
+        if refusal is None or refusal.reason != _FULL:
+            self._settled_count += 1
+        elif self._is_held(correlation_id, command, refusal):
+            return
+        self._take_out(correlation_id)
         if command.times_sent > 1 and _is_undecided(outcome):
             # The first sending may have been carried out before its stream broke.
             command.refused("OUTCOME_UNKNOWN")
         else:
             command.answered(outcome)
 
-    async def _sweep_regularly(self) -> None:
-        now = self._loop.time()
-        while True:
-            await asyncio.sleep(_SWEEP_SECONDS)
-            now, before = self._loop.time(), now
-            finished, self._settled_count = self._settled_count, 0
-            self._bulk_window.measure(finished, now - before, len(self._commands))
-            late = [key for key, command in self._commands.items() if command.deadline <= now]
-            if late:
-                self._give_up(late)
-
-    def _give_up(self, correlation_ids: Sequence[int]) -> None:
-        """Stop waiting for outcomes: past their deadlines, or because this process ends."""
-        for correlation_id in correlation_ids:
-            command = self._commands.pop(correlation_id)
-            command.refused("OUTCOME_UNKNOWN" if command.times_sent else "SHARD_UNAVAILABLE")
-        self._settled.set()
+    def _is_held(self, correlation_id: int, command: Command, full: lane_pb2.Refusal) -> bool:
+        """Take note that the lane is full; say whether the command waits instead of its caller."""
+        hint_seconds, now = full.retry_delay_ms / 1_000, self._loop.time()
+        if not command.is_bulk:
+            self._pressure.note_full(command.method, hint_seconds, now)
+            return False
+        if not self._backlog.hold(correlation_id, hint_seconds, now):
+            return False
+        if command.times_sent == 1:
+            # Its only sending came to nothing, and so it is as if there had been none.
+            command.times_sent = 0
+        return True
 
 
-def create_channel(target: str) -> grpc.aio.Channel:
-    return grpc.aio.insecure_channel(target, options=serving.client_options(RECEIVE_BYTES_MAX))
+def _turned_away(reason: str) -> Refused:
+    _TURNED_AWAY[reason].inc()
+    return Refused(reason)
 
 
 def _is_undecided(outcome: lane_pb2.Outcome) -> bool:
@@ -358,13 +337,3 @@ def _is_undecided(outcome: lane_pb2.Outcome) -> bool:
         return False
     reason = reasons.REASONS.get(outcome.refusal.reason)
     return reason is not None and reason.undecided
-
-
-def _failure_name(error: Exception) -> str:
-    match error:
-        case grpc.aio.AioRpcError():
-            return error.code().name
-        case StreamEnded():
-            return f"ENDED_{error}"
-        case _:
-            return type(error).__name__

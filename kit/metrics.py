@@ -57,6 +57,15 @@ GATEWAY_LANE_RESENT = Counter(
 GATEWAY_LANE_STRAYS = Counter(
     "tender_gateway_lane_strays_total", "Outcomes that came late or twice, dropped."
 )
+GATEWAY_HELD_BACK = Gauge(
+    "tender_gateway_held_back", "Bulk commands that wait because the lane is full."
+)
+GATEWAY_SENT_AGAIN = Counter(
+    "tender_gateway_sent_again_total", "Bulk commands sent again after the lane had been full."
+)
+GATEWAY_TURNED_AWAY = Counter(
+    "tender_gateway_turned_away_total", "Calls refused unread for want of room.", ["reason"]
+)
 GATEWAY_STREAMS = Gauge("tender_gateway_streams", "Open streams of StreamPayments.")
 GATEWAY_STREAM_COMMANDS = Counter(
     "tender_gateway_stream_commands_total", "Commands that came over streams."
@@ -80,6 +89,7 @@ class _Watched:
 
 
 IN_FLIGHT: Final = _Watched(GATEWAY_IN_FLIGHT)
+HELD_BACK: Final = _Watched(GATEWAY_HELD_BACK)
 STREAMS: Final = _Watched(GATEWAY_STREAMS)
 
 # The lane.

@@ -139,6 +139,12 @@ class GatewaySettings(Settings):
     max_in_flight: int = Field(
         4_096, ge=1, le=50_000, description="Commands that may wait for their outcome."
     )
+    max_in_flight_per_tenant: int = Field(
+        3_072,
+        ge=1,
+        le=50_000,
+        description="Commands of one tenant among them, so that others always find room.",
+    )
     write_timeout_ms: int = Field(
         10_000, ge=100, le=120_000, description="The longest a changing call may take."
     )

@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 from kit import serving
 from processor import translate
 from processor.domain.commands import Principal
-from processor.entries import Entry, Reply, untranslatable
+from processor.entries import QUEUE_FULL, Entry, Reply, untranslatable
 from processor.lane import Lane
 from tender.v1 import lane_pb2, lane_pb2_grpc
 
@@ -41,11 +41,18 @@ class _Outbox:
         self.filled = asyncio.Event()
         self.drained = asyncio.Event()
         self.closed = False
+        # Of bulk commands: this round and those before it are over.
+        self.bulk_round_refused = 0
 
     def put(self, correlation_id: int, reply: Reply) -> None:
         if not self.answers:
             self.filled.set()
         self.answers.append((correlation_id, reply))
+
+    def put_bulk(self, bulk_round: int, correlation_id: int, reply: Reply) -> None:
+        if reply is QUEUE_FULL:
+            self.bulk_round_refused = bulk_round
+        self.put(correlation_id, reply)
 
     def close(self) -> None:
         self.closed = True
@@ -117,10 +124,18 @@ class LaneServicer(lane_pb2_grpc.LaneServiceServicer):
     def _submit_all(self, request: lane_pb2.ExecuteRequest, outbox: _Outbox) -> None:
         now = time.monotonic()
         principal: Principal | None = None
+        bulk_round = request.bulk_round
         for command in request.commands:
             if command.HasField("principal"):
                 principal = translate.principal(command.principal)
-            reply = functools.partial(outbox.put, command.correlation_id)
+            if not command.bulk or not bulk_round:
+                reply = functools.partial(outbox.put, command.correlation_id)
+            elif bulk_round <= outbox.bulk_round_refused:
+                # Let in, it would overtake one that its gateway sends again.
+                outbox.put(command.correlation_id, QUEUE_FULL)
+                continue
+            else:
+                reply = functools.partial(outbox.put_bulk, bulk_round, command.correlation_id)
             self._submit(command, principal, reply, now)
 
     def _submit(

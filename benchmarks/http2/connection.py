@@ -104,6 +104,11 @@ class Connection(asyncio.Protocol):
         """Whether a call may begin now."""
         return self.is_ready and not self.is_draining and self.in_flight < self._calls_max
 
+    @property
+    def is_held_up(self) -> bool:
+        """Whether data waits for the peer to make room."""
+        return self._sender.is_held_up
+
     def call(self, path: bytes, body: bytes, token: Any) -> None:
         """Begin a unary call; `token` comes back with its reply."""
         stream = self._open(path)

@@ -25,6 +25,11 @@ class Sender:
         self._windows: dict[int, int] = {}
         self._waiting: deque[tuple[int, bytes, int]] = deque()
 
+    @property
+    def is_held_up(self) -> bool:
+        """Whether data waits for the peer to make room."""
+        return bool(self._waiting)
+
     def reserve(self, length: int) -> bool:
         """Take room for a new stream's only frame; false if it has to go through `send`."""
         if (

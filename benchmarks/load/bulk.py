@@ -7,12 +7,14 @@ from benchmarks.load import answers, plan
 from benchmarks.load.answers import Wrong
 from benchmarks.load.drivers import PAUSE_SECONDS, later
 from benchmarks.load.plan import Plan, Wish
-from benchmarks.load.record import Recorder, clock
+from benchmarks.load.record import RESOURCE_EXHAUSTED, Recorder, clock
 from benchmarks.load.session import Session, Target
 from benchmarks.load.workloads import AUTOMATIC, SERVICE, Judge
 
 STREAM: Final = SERVICE + b"StreamPayments"
 BATCH: Final = SERVICE + b"AuthorizePayments"
+NO_ROOM: Final = f"error {RESOURCE_EXHAUSTED} "
+"""How answers.outcomes says that a command was refused for want of room."""
 
 
 class Bundler:
@@ -59,7 +61,9 @@ class Bundler:
                 continue
             ids.append(request_id)
             began = self._sent.pop(request_id)
-            if self._carried_out(wish, seen) and recorder.measuring:
+            if recorder.sheds and isinstance(seen, str) and seen.startswith(NO_ROOM):
+                recorder.refused(request_id, now - began)
+            elif self._carried_out(wish, seen) and recorder.measuring:
                 recorder.latencies.append(now - began)
         return ids
 
@@ -108,9 +112,18 @@ class OneStream:
     def fill(self) -> None:
         """Send as many messages as may be unanswered."""
         while self.running and self.unanswered + self._size <= self._most:
-            message, _ = self._bundler.message(self._size)
-            self.unanswered += self._size
-            self._connection.send_message(self._number, message)
+            self.send()
+
+    def send(self) -> None:
+        """Send one message, however much is unanswered."""
+        message, _ = self._bundler.message(self._size)
+        self.unanswered += self._size
+        self._connection.send_message(self._number, message)
+
+    @property
+    def is_held_up(self) -> bool:
+        """Whether the peer leaves unread what was sent, or the stream is over."""
+        return not self.running or self._connection.is_held_up
 
     def stop(self) -> None:
         """Send no more; the peer ends the call when it has answered."""

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 from benchmarks.http2.connection import Connection, Reply
 from benchmarks.load.answers import Wrong
-from benchmarks.load.record import Recorder, clock
+from benchmarks.load.record import RESOURCE_EXHAUSTED, Recorder, clock
 from benchmarks.load.session import Session, Target
 from benchmarks.load.workloads import Ask, Workload
 
@@ -203,7 +203,9 @@ class Open:
             self._due.appendleft(token)
             return
         self.in_flight -= 1
-        if settled(self._recorder, ask, reply) and measured:
+        if reply.status == RESOURCE_EXHAUSTED and self._recorder.sheds:
+            self._recorder.refused(ask.request_id, clock() - due)
+        elif settled(self._recorder, ask, reply) and measured:
             self._recorder.latencies.append(clock() - due)
         if self._due:
             self._send()

@@ -14,6 +14,7 @@ import uvloop
 from benchmarks.load import drivers, workloads
 from benchmarks.load.bulk import Batches, Bundler, Streams
 from benchmarks.load.drivers import Driver
+from benchmarks.load.open_streams import OpenStreams
 from benchmarks.load.plan import Plan
 from benchmarks.load.record import Recorder, clock, open_history
 from benchmarks.load.session import Target
@@ -24,7 +25,10 @@ TICK_SECONDS: Final = 1.0
 
 
 class Job(NamedTuple):
-    """What to do. `shape` is closed, open, stream or batch; `rate` is for open alone."""
+    """What to do. `shape` is closed, open, stream, batch or open_stream; `rate` is for open ones.
+
+    With `sheds` more is offered than can be carried: calls may be refused for want of room.
+    """
 
     host: str
     port: int
@@ -43,6 +47,7 @@ class Job(NamedTuple):
     rate: float = 0.0
     size: int = 100
     ca_file: str = ""
+    sheds: bool = False
     started_ms: int | None = None
     """Part of every request_id; the same one again repeats the same requests."""
 
@@ -60,10 +65,20 @@ def driver_of(job: Job, recorder: Recorder) -> Driver:
     )
     judge = workloads.Judge(world, recorder)
     target = Target(job.host, job.port, job.api_key, ca_file=job.ca_file)
-    if job.shape == "stream":  # It lasts as long as the job.
+    is_stream = job.shape in ("stream", "open_stream")
+    if is_stream:  # It lasts as long as the job.
         target = target._replace(timeout_seconds=int(whole + DRAIN_SECONDS_MAX) + 60)
-    if job.shape in ("stream", "batch"):
-        bundler = Bundler(made, judge, recorder, nested=job.shape == "stream")
+    if is_stream or job.shape == "batch":
+        bundler = Bundler(made, judge, recorder, nested=is_stream)
+        if job.shape == "open_stream":
+            return OpenStreams(
+                target,
+                bundler,
+                recorder,
+                rate=job.rate,
+                connections=job.connections,
+                size=job.size,
+            )
         kind = Streams if job.shape == "stream" else Batches
         return kind(
             target,
@@ -85,7 +100,7 @@ def driver_of(job: Job, recorder: Recorder) -> Driver:
 async def run(job: Job) -> dict[str, Any]:
     """Do a job and return what was seen."""
     with open_history(Path(job.history)) as history:
-        recorder = Recorder(history)
+        recorder = Recorder(history, sheds=job.sheds)
         driver = driver_of(job, recorder)
         await driver.session.open(job.connections)
         # Nothing below makes cycles; a collection would be a pause of the generator's own.

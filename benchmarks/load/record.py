@@ -10,6 +10,7 @@ from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]
 HIGHEST_US: Final = 120_000_000
 DIGITS: Final = 3
 ERROR_KINDS_MAX: Final = 20
+RESOURCE_EXHAUSTED: Final = 8
 
 clock = time.perf_counter
 
@@ -49,8 +50,12 @@ def histogram(latencies: "array[float]") -> HdrHistogram:
 class Recorder:
     """Notes what happens; makes sense of it only when nothing is measured any more."""
 
-    def __init__(self, history: IO[bytes]) -> None:
+    def __init__(self, history: IO[bytes], *, sheds: bool = False) -> None:
+        """`sheds` when more is offered than can be carried: to be refused is no error then."""
         self.latencies: array[float] = array("d")
+        self.refusals: array[float] = array("d")
+        """How long callers waited to hear that there is no room, in seconds."""
+        self.sheds = sheds
         self.lines: list[bytes] = []
         """One for each answer: kind, request_id, payment_id, state, amount, payer, merchant."""
         self.measuring = False
@@ -66,6 +71,12 @@ class Recorder:
         self.errors += 1
         if what in self.error_kinds or len(self.error_kinds) < ERROR_KINDS_MAX:
             self.error_kinds[what] = self.error_kinds.get(what, 0) + 1
+
+    def refused(self, request_id: bytes, seconds: float) -> None:
+        """Note a call that was refused for want of room."""
+        if self.measuring:
+            self.refusals.append(seconds)
+        self.unknown(request_id)
 
     def unknown(self, request_id: bytes) -> None:
         """Note a request that may have been carried out or not."""
@@ -109,6 +120,8 @@ class Recorder:
             "error_kinds": self.error_kinds,
             "generator_cpu_seconds": generator_cpu,
             "histogram": histogram(self.latencies).encode().decode(),
+            "refused": len(self.refusals),
+            "refusals": histogram(self.refusals).encode().decode(),
             "series": self.series(started),
         }
 

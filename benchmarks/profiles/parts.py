@@ -31,7 +31,7 @@ GATEWAY: Final[Rules] = (
     ("gRPC edge", r"\(gateway/edge/"),
     ("who calls, and may they", r"\(gateway/(identity|access|front)\.py"),
     ("fields are valid", r"\(gateway/(plain|validation|checks)\.py|\(kit/card_numbers"),
-    ("to and from the lane", r"\(gateway/(lane_client|commands)\.py"),
+    ("to and from the lane", r"\(gateway/(lane_\w+|commands|backlog|pressure|tenants|window)\.py"),
     ("bulk messages", r"\(gateway/(bulk|batches|streams)\.py"),
     ("call to answer", r"\(gateway/"),
     *_TRANSPORT,

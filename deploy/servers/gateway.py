@@ -35,7 +35,12 @@ async def serve(
     # Two channels, so that a large page of a list cannot hold up the lane's stream.
     lane_channel = lane_client.create_channel(gateway.processor_target)
     query_channel = lane_client.create_channel(gateway.processor_target)
-    lane = lane_client.LaneClient(lane_channel, token, in_flight_max=gateway.max_in_flight)
+    lane = lane_client.LaneClient(
+        lane_channel,
+        token,
+        in_flight_max=gateway.max_in_flight,
+        tenant_max=gateway.max_in_flight_per_tenant,
+    )
     reads = queries.QueryClient(query_channel, token)
     tasks = serving.Tasks()
     health = serving.Health(methods.SERVICE_NAMES)

@@ -129,10 +129,12 @@ class Outcome(_message.Message):
     def __init__(self, correlation_id: _Optional[int] = ..., response: _Optional[bytes] = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ..., replayed: bool = ...) -> None: ...
 
 class ExecuteRequest(_message.Message):
-    __slots__ = ("commands",)
+    __slots__ = ("commands", "bulk_round")
     COMMANDS_FIELD_NUMBER: _ClassVar[int]
+    BULK_ROUND_FIELD_NUMBER: _ClassVar[int]
     commands: _containers.RepeatedCompositeFieldContainer[Command]
-    def __init__(self, commands: _Optional[_Iterable[_Union[Command, _Mapping]]] = ...) -> None: ...
+    bulk_round: int
+    def __init__(self, commands: _Optional[_Iterable[_Union[Command, _Mapping]]] = ..., bulk_round: _Optional[int] = ...) -> None: ...
 
 class ExecuteResponse(_message.Message):
     __slots__ = ("outcomes",)

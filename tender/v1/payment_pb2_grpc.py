@@ -165,8 +165,8 @@ class PaymentServiceServicer(object):
         """Authorizes up to 1,000 payments in one call of at most 1 MiB. Each is decided on its own, as if
         by AuthorizePayment: there is one outcome for each, in the order of the requests, and some may
         fail while others succeed. The call itself fails only when it cannot be read or taken in as a
-        whole, and then nothing was done. It counts as bulk: when there is too much to do it is refused
-        before single calls.
+        whole, and then nothing was done. It counts as bulk: when there is too much to do single calls go
+        first, and what has found no room by the call's deadline has the error LANE_QUEUE_FULL.
         Errors of the call: INVALID_ARGUMENT (FIELD_INVALID, MESSAGE_MALFORMED), RESOURCE_EXHAUSTED
         (MESSAGE_TOO_LARGE, GATEWAY_BUSY), UNAVAILABLE (SHARD_UNAVAILABLE, SHUTTING_DOWN).
         """
@@ -177,8 +177,8 @@ class PaymentServiceServicer(object):
     def StreamPayments(self, request_iterator, context):
         """Carries out payment commands as they come. Commands on the same payment or payer are decided in
         the order in which they were sent; outcomes come in any order and are matched by request_id.
-        While outcomes are left unread, commands are left unread too. When the stream breaks, open
-        another and send what is unanswered again with the same request_ids.
+        While outcomes are left unread, or there is too much to do, commands are left unread too. When the
+        stream breaks, open another and send what is unanswered again with the same request_ids.
         Streams are ended now and then, in order, so that they spread over the gateways there are.
         Errors of the stream, once what came before is answered: INVALID_ARGUMENT (FIELD_INVALID,
         MESSAGE_MALFORMED), RESOURCE_EXHAUSTED (MESSAGE_TOO_LARGE, GATEWAY_BUSY), UNAUTHENTICATED

@@ -1,4 +1,7 @@
-"""More calls than the lane takes: refused with a hint, nothing lost, and no memory eaten."""
+"""More calls than the lane takes: refused with a hint, nothing lost, and no memory eaten.
+
+Commands of a stream wait instead, and keep their order.
+"""
 
 import asyncio
 from collections.abc import Iterator
@@ -18,6 +21,9 @@ QUEUE_MAX = 20
 CALLERS = 800
 ROUNDS = 4
 GROWTH_BYTES_MAX = 40 << 20
+STREAMED = 300
+STREAMED_PAYERS = 3
+SENT_AGAIN = "tender_gateway_sent_again_total"
 PATIENT = tender.RetryPolicy(attempts_max=200, delay_max=0.5)
 
 
@@ -91,3 +97,21 @@ async def test_a_crowd_that_comes_again_is_served_to_the_last(narrow: Stack) -> 
     assert {answer.payment.state for answer in answers} == {tender.Payment.STATE_CAPTURED}
     assert gauge(narrow.endpoints.gateway_metrics, "tender_gateway_in_flight") == 0
     await agree(history, narrow.endpoints)
+
+
+async def test_commands_of_a_stream_wait_for_room_and_keep_their_order(narrow: Stack) -> None:
+    history = History()
+    async with connect(narrow.endpoints, retry=PATIENT) as patient:
+        shop = await open_shop(Recorder(patient, history), customers=STREAMED_PAYERS)
+        calls = [shop.pay(number) for number in range(STREAMED)]
+        before = gauge(narrow.endpoints.gateway_metrics, SENT_AGAIN)
+
+        async with patient.payments.stream() as stream:
+            waiting = [await stream.submit(call) for call in calls]
+            answers = await asyncio.gather(*waiting)
+
+        assert gauge(narrow.endpoints.gateway_metrics, SENT_AGAIN) > before
+    # Ids are given in the order of the decisions.
+    for payer in range(STREAMED_PAYERS):
+        decided = [answer.payment.id for answer in answers[payer::STREAMED_PAYERS]]
+        assert decided == sorted(decided)

@@ -9,6 +9,7 @@ import grpc
 import pytest
 
 from benchmarks.load import drivers
+from benchmarks.load.record import percentiles
 from tender.v1 import payment_pb2
 from tests.benchmarks.shop import Context, Payment, Request, Shop, load, well
 
@@ -19,6 +20,8 @@ SHAPES: dict[str, dict[str, Any]] = {
     "stream": {"shape": "stream", "in_flight": 40, "size": 10},
     "stream beyond the windows": {"shape": "stream", "in_flight": 4_000, "size": 1_000},
     "open": {"shape": "open", "rate": 200.0},
+    "open stream": {"shape": "open_stream", "rate": 500.0, "size": 10},
+    "open stream beyond what is carried": {"shape": "open_stream", "rate": 100_000.0, "size": 100},
     "replay": {"workload": "replay"},
 }
 
@@ -67,6 +70,34 @@ async def test_errors_are_counted_and_such_requests_are_of_unknown_fate(tmp_path
     assert found["error_kinds"] == {"grpc-status 14: not now": found["errors"]}
     lines = (tmp_path / "history.tsv").read_text().splitlines()
     assert sum(line.startswith("U\t") for line in lines) == found["errors"] > 0
+
+
+async def test_where_calls_are_shed_a_refusal_is_counted_apart_and_timed(tmp_path: Path) -> None:
+    count = itertools.count()
+
+    async def shed_some(_request: Request, context: Context) -> None:
+        if next(count) % 10 == 3:
+            await asyncio.sleep(0.02)
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "no room")
+
+    fields = {"shape": "open", "rate": 200.0, "sheds": True}
+    found = await load(Shop(shed_some), tmp_path, fields)
+
+    assert (found["errors"], found["error_kinds"]) == (0, {})
+    assert 0 < found["refused"] < found["done"]
+    assert percentiles(found["refusals"])["p50_ms"] >= 20
+    lines = (tmp_path / "history.tsv").read_text().splitlines()
+    assert sum(line.startswith("U\t") for line in lines) >= found["refused"]
+
+
+async def test_a_refusal_is_an_error_where_nothing_may_be_shed(tmp_path: Path) -> None:
+    async def refuse(_request: Request, context: Context) -> None:
+        await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "no room")
+
+    found = await load(Shop(refuse), tmp_path, {"shape": "open", "rate": 50.0})
+
+    assert found["error_kinds"] == {"grpc-status 8: no room": found["errors"]}
+    assert found["errors"] > 0
 
 
 async def test_another_payment_for_the_same_request_is_a_duplicate(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The README's shell blocks, what they are to print, and what may differ between two runs."""
+"""The README's blocks, what they are to print, and what may differ between two runs."""
 
 import json
 import re
@@ -14,6 +14,8 @@ _BLOCK = re.compile(
     r"(?:```(?P<kind>json|text)\n(?P<expected>.*?)^```\n)?",
     re.MULTILINE | re.DOTALL,
 )
+_PYTHON = re.compile(r"^```python\n(?P<code>.*?)^```\n", re.MULTILINE | re.DOTALL)
+SHOWN_ADDRESS = "127.0.0.1:50051"
 _ALIKE = (
     (re.compile(r"\b([a-z]{3})_[a-z0-9]{2,8}_[0-9a-hjkmnp-tv-z]{22}\b"), r"\1_ID"),
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z"), "TIME"),
@@ -35,6 +37,11 @@ def blocks(text: str) -> list[Block]:
         Block(match["shell"], match["kind"] or "", match["expected"] or "")
         for match in _BLOCK.finditer(text)
     ]
+
+
+def programs(text: str, address: str) -> list[str]:
+    """Return the blocks of Python, with another gateway's address in place of the one shown."""
+    return [match["code"].replace(SHOWN_ADDRESS, address) for match in _PYTHON.finditer(text)]
 
 
 def script(of: list[Block]) -> str:

@@ -77,6 +77,7 @@ class ScriptedProcessor(lane_pb2_grpc.LaneServiceServicer, query_pb2_grpc.QueryS
         self.script: Script = echo
         self.commands: list[lane_pb2.Command] = []
         self.batch_sizes: list[int] = []
+        self.bulk_rounds: list[int] = []
         self.reads: list[query_pb2.ReadRequest] = []
         self.read_answer = query_pb2.ReadResponse(response=b"")
         self.key_lookups: list[str] = []
@@ -127,6 +128,7 @@ class ScriptedProcessor(lane_pb2_grpc.LaneServiceServicer, query_pb2_grpc.QueryS
         async with asyncio.TaskGroup() as group:
             while (message := await context.read()) is not grpc.aio.EOF:
                 self.batch_sizes.append(len(message.commands))
+                self.bulk_rounds += [message.bulk_round] * len(message.commands)
                 fill_in_principals(message)
                 self.commands.extend(message.commands)
                 for command in message.commands:

@@ -55,18 +55,18 @@ async def test_requests_reach_the_lane_in_their_order_and_as_they_came(stack: St
 async def test_some_may_fail_while_others_succeed(stack: Stack) -> None:
     async def refuse_one(command: lane_pb2.Command, send: scripted.Send) -> None:
         request = payment_pb2.AuthorizePaymentRequest.FromString(command.request)
-        if request.request_id == "full":
-            await send(scripted.refused(command, reason="LANE_QUEUE_FULL", retry_delay_ms=70))
+        if request.request_id == "running":
+            await send(scripted.refused(command, reason="REQUEST_IN_PROGRESS", retry_delay_ms=70))
         else:
             await send(scripted.echoed(command, replayed=request.request_id == "again"))
 
     stack.processor.script = refuse_one
 
-    good, bad, full, again = await authorize(
+    good, bad, running, again = await authorize(
         stack,
         requests.authorize("good"),
         requests.authorize("bad", amount=requests.money(0), payer_account_id="nobody"),
-        requests.authorize("full"),
+        requests.authorize("running"),
         requests.authorize("again"),
     )
 
@@ -75,8 +75,8 @@ async def test_some_may_fail_while_others_succeed(stack: Stack) -> None:
     assert bulk.reason(bad) == "AMOUNT_OUT_OF_RANGE"
     problems = bulk.details(bad, error_details_pb2.BadRequest).field_violations
     assert {problem.field for problem in problems} == {"payer_account_id", "amount.minor_units"}
-    assert bulk.reason(full) == "LANE_QUEUE_FULL"
-    retry = bulk.details(full, error_details_pb2.RetryInfo).retry_delay
+    assert bulk.reason(running) == "REQUEST_IN_PROGRESS"
+    retry = bulk.details(running, error_details_pb2.RetryInfo).retry_delay
     assert retry.ToMilliseconds() == 70
     assert len(stack.processor.commands) == 3
 

@@ -39,6 +39,7 @@ def test_what_may_be_repeated_says_when_and_is_never_final(
     if reason.undecided:
         assert reason.code in RETRYABLE or name in {
             "LANE_QUEUE_FULL",
+            "TENANT_BUSY",
             "GATEWAY_BUSY",
             "DEADLINE_PASSED",
         }

@@ -7,7 +7,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from gateway import lane_client
+from gateway import lane_stream
 from kit import serving
 from tender.v1 import lane_pb2, payment_pb2
 from tests.gateway import conftest, requests, scripted
@@ -226,7 +226,7 @@ async def test_more_commands_than_the_gateway_may_carry_are_refused(tmp_path: Pa
 async def test_a_stream_that_says_nothing_more_is_left_for_another(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lane_client, "SILENCE_SECONDS_MAX", 0.3)
+    monkeypatch.setattr(lane_stream, "SILENCE_SECONDS_MAX", 0.3)
     before = stack.processor.streams_opened
 
     async def forget_on_the_first_stream(command: lane_pb2.Command, send: scripted.Send) -> None:
@@ -268,7 +268,7 @@ async def test_large_commands_that_waited_are_sent_in_parts(stack: Stack) -> Non
 async def test_a_processor_that_is_away_makes_new_calls_fail_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lane_client, "ABSENCE_SECONDS_MAX", 0.2)
+    monkeypatch.setattr(lane_stream, "ABSENCE_SECONDS_MAX", 0.2)
     async with conftest.running(tmp_path) as stack:
         await stack.call("AuthorizePayment", requests.authorize())
         stack.processor.refuses_streams = True

@@ -486,7 +486,7 @@ async def test_no_answer_in_time_is_an_unknown_outcome_and_the_stream_goes_on(
 async def test_a_processor_that_is_away_is_told_command_by_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.lane_client.ABSENCE_SECONDS_MAX", 0.1)
+    monkeypatch.setattr("gateway.lane_stream.ABSENCE_SECONDS_MAX", 0.1)
     async with conftest.running(tmp_path) as stack:
         stream = Stream(stack)
         await stream.send(*authorizing("before"))

@@ -215,6 +215,23 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
         "        return outcome\n",
         ("tests/gateway/test_lane.py::test_a_cancelled_call_is_carried_out_to_its_end",),
     ),
+    "bulk-overtakes": Mutant(
+        "A bulk command is let in behind one that was refused and will be sent again.",
+        "processor/servicer.py",
+        "            elif bulk_round <= outbox.bulk_round_refused:\n",
+        "            elif False:\n",
+        ("tests/lane/test_rounds.py::test_a_round_in_which_a_bulk_command_was_refused_is_over",),
+    ),
+    "bulk-sent-again-too-early": Mutant(
+        "What the lane refused is sent again while what came behind it is still under way.",
+        "gateway/lane_client.py",
+        " or self._is_bulk_under_way_behind()",
+        "",
+        (
+            "tests/gateway/test_full_lane.py::"
+            "test_what_waits_is_not_sent_again_before_all_behind_it_waits_too",
+        ),
+    ),
     "sent-twice-is-final": Mutant(
         "A command sent twice is called not carried out because its second sending was not (R16).",
         "gateway/lane_client.py",

@@ -26,6 +26,7 @@ EXAMPLES = (
     "tender bench --quick",
     "tender bench --scenario unary --scenario stream --rounds 5 --no-pgbench",
     "tender bench --knee",
+    "tender bench --overload",
     "tender bench --soak 10",
     "tender bench --target pay.example.com:443 --api-key-file key --ca-file roots.pem",
     "tender bench --quick --scenario unary --p99-ms 50 --rate-min 2000",
@@ -63,6 +64,12 @@ def bench(
     with_knee: Annotated[
         bool,
         typer.Option("--knee", help="Find where latency breaks; plots.", rich_help_panel=WHAT),
+    ] = False,
+    with_overload: Annotated[
+        bool,
+        typer.Option(
+            "--overload", help="Offer more than can be carried; goodput.", rich_help_panel=WHAT
+        ),
     ] = False,
     soak: Annotated[
         float,
@@ -116,7 +123,9 @@ def bench(
     with reports.reported(as_json):
         benchmark, wanted_module, scenarios = _modules()
         wanted = wanted_module.Wanted(
-            scenarios=_names(scenario, scenarios, quick, longer=with_knee or soak > 0),
+            scenarios=_names(
+                scenario, scenarios, quick, longer=with_knee or with_overload or soak > 0
+            ),
             data_dir=data_dir,
             lengths=wanted_module.changed(
                 wanted_module.QUICK if quick else wanted_module.FULL,
@@ -124,12 +133,13 @@ def bench(
                 rounds=round_count,
                 knee=with_knee,
             ),
-            with_pgbench=with_pgbench and not (with_knee or soak),
+            with_pgbench=with_pgbench and not (with_knee or with_overload or soak),
             target=_target(target, api_key_file, ca_file, wanted_module),
             stack={"replicas": replicas, "gateway_workers": workers},
             cold=wanted_module.COLD_QUICK if quick else wanted_module.COLD,
             in_flight=in_flight,
             knee=with_knee,
+            overload=with_overload,
             soak_minutes=soak,
             pages=out.parent,
             p99_ms=p99_ms,
@@ -228,5 +238,7 @@ def _show(results: dict[str, Any], as_json: bool) -> None:
     console = _console(as_json)
     console.print()
     console.print(report.table(results))
+    if (overloads := report.overloads(results)) is not None:
+        console.print(overloads)
     for line in report.notes(results):
         console.print(line)
