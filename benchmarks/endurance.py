@@ -54,7 +54,8 @@ def intervals(series: list[dict[str, float]], memory: Memory) -> list[dict[str, 
     found = []
     for number, sample in enumerate(memory.samples):
         first = number * INTERVAL_SECONDS
-        part = series[first : first + INTERVAL_SECONDS]
+        # The last second may be a moment in which nothing was due any more.
+        part = [one for one in series[first : first + INTERVAL_SECONDS] if one["rate"]]
         if not part:
             break
         ordered = sorted(one["p99_ms"] for one in part)

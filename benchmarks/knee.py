@@ -12,6 +12,8 @@ STEP: Final = 1.15
 CLOSE: Final = 1.08
 """Between what is carried and what is not; closer than this, noise decides."""
 STEPS_MAX: Final = 14
+TRIES: Final = 2
+"""A step that is not carried is offered once more: a moment's stall of the disk is no knee."""
 SHARES: Final = (0.50, 0.70, 0.85)
 
 Offer = Callable[[float, float], dict[str, Any]]
@@ -40,6 +42,9 @@ def find(offer: Offer, closed_rate: float, seconds: float, say: Callable[[str], 
     best = 0.0
 
     def attempt(rate: float) -> bool:
+        return any(once(rate) for _ in range(TRIES))
+
+    def once(rate: float) -> bool:
         figures = offer(rate, seconds)
         steps.append(figures)
         good = carried(figures)

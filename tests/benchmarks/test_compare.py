@@ -100,6 +100,21 @@ def test_the_knee_is_found_whether_the_hint_was_high_or_low(capacity: float) -> 
     assert not knee.carried(found.steps[-1]) or found.rate == found.steps[-1]["offered"]
 
 
+def test_a_stall_is_not_taken_for_the_knee() -> None:
+    offered: list[float] = []
+
+    def offer(rate: float, _seconds: float) -> dict[str, Any]:
+        offered.append(rate)
+        stalls = len(offered) in (1, 3)
+        p99_ms = 20.0 if rate <= 1_000.0 and not stalls else 5_000.0
+        return {"offered": rate, "rate": rate, "p99_ms": p99_ms, "errors": 0}
+
+    found = knee.find(offer, 1_000.0, 1.0, lambda _: None)
+
+    assert 1_000.0 / 1.15 <= found.rate <= 1_000.0
+    assert len(found.steps) <= knee.STEPS_MAX * knee.TRIES
+
+
 def test_growth_of_memory_is_told_from_minute_three_on() -> None:
     def at(second: int, size: float) -> dict[str, Any]:
         return {"at": second, "private_bytes": {"gateway": size, "processor": 100.0}}

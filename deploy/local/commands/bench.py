@@ -20,6 +20,7 @@ app = typer.Typer(
 
 RESULTS_DEFAULT = Path("benchmarks/results/latest.json")
 DATA_DEFAULT = Path(".tender/bench")
+SOAK_MINUTES = 10.0
 WIDTH = 200
 WHAT, WHERE, MUST = "What to measure", "Where", "What must come of it"
 EXAMPLES = (
@@ -28,6 +29,7 @@ EXAMPLES = (
     "tender bench --knee",
     "tender bench --overload",
     "tender bench --soak 10",
+    "tender bench --all",
     "tender bench --target pay.example.com:443 --api-key-file key --ca-file roots.pem",
     "tender bench --quick --scenario unary --p99-ms 50 --rate-min 2000",
     "tender bench compare before.json after.json",
@@ -61,6 +63,14 @@ def bench(
         int | None,
         typer.Option(min=1, help="Payments unanswered at a time.", rich_help_panel=WHAT),
     ] = None,
+    everything: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="All scenarios, knee, overload and a soak of 10 minutes: some 40 minutes.",
+            rich_help_panel=WHAT,
+        ),
+    ] = False,
     with_knee: Annotated[
         bool,
         typer.Option("--knee", help="Find where latency breaks; plots.", rich_help_panel=WHAT),
@@ -122,10 +132,12 @@ def bench(
         return
     with reports.reported(as_json):
         benchmark, wanted_module, scenarios = _modules()
+        if everything:
+            with_knee = with_overload = True
+            soak = soak or SOAK_MINUTES
+        only_longer = not everything and (with_knee or with_overload or soak > 0)
         wanted = wanted_module.Wanted(
-            scenarios=_names(
-                scenario, scenarios, quick, longer=with_knee or with_overload or soak > 0
-            ),
+            scenarios=_names(scenario, scenarios, quick, longer=only_longer),
             data_dir=data_dir,
             lengths=wanted_module.changed(
                 wanted_module.QUICK if quick else wanted_module.FULL,
@@ -133,7 +145,7 @@ def bench(
                 rounds=round_count,
                 knee=with_knee,
             ),
-            with_pgbench=with_pgbench and not (with_knee or with_overload or soak),
+            with_pgbench=with_pgbench and not only_longer,
             target=_target(target, api_key_file, ca_file, wanted_module),
             stack={"replicas": replicas, "gateway_workers": workers},
             cold=wanted_module.COLD_QUICK if quick else wanted_module.COLD,
