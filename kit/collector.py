@@ -12,8 +12,8 @@ import time
 from typing import Final
 
 STEP_SECONDS: Final = 0.5
-"""Each step walks what was made since the last one and still lives: at 10,000 payments a second some
-50,000 objects, 5 ms. Steps more often would catch more objects that live for the moment only."""
+"""Each step walks what was made since the last one and still lives: at 10,000 payments a second
+some 50,000 objects, 5 ms. Steps more often would catch more that lives for the moment only."""
 
 FULL_SECONDS: Final = 600.0
 """So long a cycle may keep its memory that became garbage after it was set aside."""
