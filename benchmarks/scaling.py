@@ -147,10 +147,10 @@ class Wanted(NamedTuple):
     """A busy gateway sends a lane one message in this time (gateway/lane_client.py)."""
     gateways_per_lane: int | None = None
     """At most so many speak to a lane; None for all. Less than all is not built yet."""
-    wal_bytes: float = 4_000.0
+    wal_bytes: float = 2_629.0
     """Per payment with its fee: 3,900 to 4,000 in `stream`, 4,000 in `unary`, on the benchmark's
     ledger; more for a while after a checkpoint if accounts are many and each is rarely used."""
-    journal_bytes: float = 1_400.0
+    journal_bytes: float = 222.0
     """The same payment's part of the journal, which is in the log as well."""
 
     def share_across(self, shards: int) -> float:
