@@ -189,7 +189,8 @@ def test_the_shards_for_a_rate_are_enough_and_one_less_is_not(rate: float, wante
 
 
 def test_a_plan_adds_up() -> None:
-    found = scaling.plan(1_000, 1, COSTS, ALONE._replace(machine_cores=4, wal_bytes=3_800.0))
+    sizes = ALONE._replace(machine_cores=4, wal_bytes=3_800.0, journal_bytes=1_400.0)
+    found = scaling.plan(1_000, 1, COSTS, sizes)
 
     assert found.gateways == 1
     assert found.wal_mb_per_second == pytest.approx(3.8)
