@@ -148,8 +148,8 @@ class Wanted(NamedTuple):
     gateways_per_lane: int | None = None
     """At most so many speak to a lane; None for all. Less than all is not built yet."""
     wal_bytes: float = 2_629.0
-    """Per payment with its fee, in batches of 200, on the benchmark's ledger; more for a while after
-    a checkpoint if accounts are many and each is rarely used."""
+    """Per payment with its fee, in batches of 200, on the benchmark's ledger; more for a while
+    after a checkpoint if accounts are many and each is rarely used."""
     journal_bytes: float = 222.0
     """The same payment's part of the journal, which is in the log as well."""
 
