@@ -18,7 +18,11 @@ PACKAGES: Final = ("grpcio", "protobuf", "uvloop", "asyncpg", "redis", "msgspec"
 
 SETTINGS: Final = """
 SELECT name, current_setting(name) AS setting, source
-  FROM pg_settings WHERE source NOT IN ('default', 'client', 'session') ORDER BY name
+  FROM pg_settings
+ WHERE source NOT IN ('default', 'client', 'session')
+   -- Where files lie says nothing of speed, and much of whose machine it was.
+   AND category <> 'File Locations' AND name <> 'unix_socket_directories'
+ ORDER BY name
 """
 SECRET: Final = frozenset({"primary_conninfo", "ssl_key_file"})
 
