@@ -59,6 +59,13 @@ async def lane(gated: Gated) -> AsyncIterator[Lane]:
         yield lane
 
 
+async def forget_keys(lane: Lane) -> None:
+    """Let no request key be in memory, and none be looked up unasked."""
+    lane._room._loads_keys_until = 0.0
+    await asyncio.sleep(DECIDED_SECONDS)
+    lane._cache._keys.clear()
+
+
 async def test_commands_are_decided_together_while_a_batch_is_applied(
     lane: Lane, gated: Gated
 ) -> None:
@@ -194,9 +201,7 @@ async def test_an_old_request_id_with_another_amount_is_refused_when_it_is_not_i
         payer, merchant = await caller.account("alice", 1_000), await caller.merchant("cafe")
         old = authorize(payer, merchant, 100)
         await caller.ask(old)
-        lane._room._loads_keys_until = 0.0
-        await asyncio.sleep(DECIDED_SECONDS)
-        lane._cache._keys.clear()
+        await forget_keys(lane)
 
         reply = await caller.send(authorize(payer, merchant, 101, old.request_id))
 
@@ -219,9 +224,7 @@ async def test_a_tombstone_that_is_not_in_memory_still_declines_its_original(
                 merchant_id=merchant,
             )
         )
-        lane._room._loads_keys_until = 0.0
-        await asyncio.sleep(DECIDED_SECONDS)
-        lane._cache._keys.clear()
+        await forget_keys(lane)
 
         late = await caller.ask(original)
 
@@ -237,9 +240,7 @@ async def test_only_repeated_requests_make_the_lane_look_keys_up(storage: LaneSt
         payer, merchant = await caller.account("alice", 1_000), await caller.merchant("cafe")
         original = authorize(payer, merchant, 100)
         await caller.ask(original)
-        lane._room._loads_keys_until = 0.0
-        await asyncio.sleep(DECIDED_SECONDS)
-        lane._cache._keys.clear()
+        await forget_keys(lane)
 
         await caller.ask(
             payment_pb2.ReversePaymentRequest(
