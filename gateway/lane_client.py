@@ -18,7 +18,7 @@ from gateway import backlog, reasons
 from gateway.backlog import Backlog
 from gateway.commands import AwaitedCommand, Command
 from gateway.errors import Refused
-from gateway.lane_stream import BATCH_COMMANDS_MAX, LaneStream, create_channel
+from gateway.lane_stream import BATCH_COMMANDS_MAX, LaneStream
 from gateway.pressure import AUTHORIZE, Pressure
 from gateway.tenants import TenantShares
 from gateway.window import BulkWindow
@@ -38,7 +38,6 @@ _TURNED_AWAY: Final = {
     reason: metrics.GATEWAY_TURNED_AWAY.labels(reason)
     for reason in (_FULL, "GATEWAY_BUSY", "TENANT_BUSY")
 }
-__all__ = ["LaneClient", "create_channel"]
 
 
 class LaneClient:

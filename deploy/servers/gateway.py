@@ -5,7 +5,7 @@ import time
 from typing import Final, Protocol
 
 from deploy.servers import command, workers
-from gateway import endpoint, identity, lane_client, methods, queries
+from gateway import endpoint, identity, lane_client, lane_stream, methods, queries
 from gateway.edge import grpc_aio
 from gateway.edge.http2.edge import Http2Edge
 from gateway.front import Front
@@ -33,8 +33,8 @@ async def serve(
     token = gateway.internal_token()
     pepper = gateway.api_key_pepper()
     # Two channels, so that a large page of a list cannot hold up the lane's stream.
-    lane_channel = lane_client.create_channel(gateway.processor_target)
-    query_channel = lane_client.create_channel(gateway.processor_target)
+    lane_channel = lane_stream.create_channel(gateway.processor_target)
+    query_channel = lane_stream.create_channel(gateway.processor_target)
     lane = lane_client.LaneClient(
         lane_channel,
         token,

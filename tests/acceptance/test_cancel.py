@@ -14,7 +14,7 @@ import pytest
 
 import tender
 from deploy.local.stack import Stack
-from gateway import endpoint, identity, lane_client, methods, queries
+from gateway import endpoint, identity, lane_client, lane_stream, methods, queries
 from gateway.edge import grpc_aio
 from gateway.front import Front
 from kit import api_keys, serving
@@ -208,7 +208,7 @@ async def gateway_inside(stack: Stack) -> AsyncIterator[grpc_aio.GrpcEdge]:
     endpoints = stack.endpoints
     token = endpoints.internal_token_file.read_text().strip()
     pepper = api_keys.pepper_from_hex(endpoints.api_key_pepper_file.read_text().strip())
-    async with lane_client.create_channel(endpoints.processor) as channel:
+    async with lane_stream.create_channel(endpoints.processor) as channel:
         lane = lane_client.LaneClient(channel, token, in_flight_max=100)
         reads = queries.QueryClient(channel, token)
         tasks = serving.Tasks()
