@@ -62,5 +62,4 @@ class Housekeeping:
             self._submit(commands.ExpireHolds(tuple(due.accounts_with_expired_holds)))
         if due.old_keys:
             self._submit(commands.DeleteRequestKeys(tuple(due.old_keys)))
-        if len(due.old_keys) == ITEMS_MAX:
             self._looked_at = 0.0  # There is more: go on at the next tick.

@@ -202,11 +202,6 @@ CREATE TABLE requests (
 ) WITH (fillfactor = 95);
 COMMENT ON COLUMN requests.method IS
     'The public method, or TOMBSTONE for an original that was reversed before it arrived.';
--- Reader: the deletion of old keys. Rows arrive in time order, so a block range index is exact enough.
--- Autovacuum takes note of 256 full ranges between two of its rounds, and each one more is a line in
--- the server's log: at 10,000 keys a second some 100 of these fill in a minute.
-CREATE INDEX requests_created_idx ON requests USING brin (created_at)
-    WITH (pages_per_range = 256, autosummarize = on);
 
 CREATE TABLE journal (
     seq            bigint      NOT NULL,

@@ -27,6 +27,7 @@ from processor.ports import (
 )
 from storage.postgres import columns, rows
 from storage.postgres.connections import connect
+from storage.postgres.old_keys import OldKeys
 
 APPLY_SECONDS_MAX: Final = 5.0
 """A batch takes milliseconds; past this the server is gone or stuck, and its fate is unknown."""
@@ -92,7 +93,6 @@ SELECT DISTINCT payer_account_id
          WHERE capturable > 0 AND hold_expires_at <= $1
          ORDER BY hold_expires_at LIMIT $2) AS due
 """
-_OLD_KEYS = "SELECT tenant_id, request_id FROM requests WHERE created_at < $1 LIMIT $2"
 
 _CHECK = "SELECT check_lane_v1($1, $2, $3, $4)"
 _LOCK = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))"
@@ -130,6 +130,7 @@ class PostgresLaneStore:
         self._session: _Session | None = None
         self._loading = asyncio.Lock()
         self._not_replicated = False
+        self._old_keys = OldKeys()
         self._prepared: tuple[Ownership, Batch, list[Any]] | None = None
 
     async def open(self, owner: str, *, evict: bool) -> Opened:
@@ -248,13 +249,11 @@ class PostgresLaneStore:
             accounts = await chores.fetch(
                 _DUE_HOLDS, columns.instant(now), limit, timeout=LOAD_SECONDS_MAX
             )
-            keys = await chores.fetch(
-                _OLD_KEYS, columns.instant(keys_older_than), limit, timeout=LOAD_SECONDS_MAX
-            )
+            keys = await self._old_keys.find(chores, keys_older_than, limit, LOAD_SECONDS_MAX)
             clock = await chores.fetchval(_CLOCK, timeout=LOAD_SECONDS_MAX)
         return Due(
             [row["payer_account_id"] for row in accounts],
-            [(row["tenant_id"], row["request_id"]) for row in keys],
+            keys,
             clock,
         )
 
