@@ -66,6 +66,7 @@ transfer_side = _id_check(
 )
 payment_id = _id_check(fullmatch_payment_id, "Must be the id of a payment, pay_...")
 merchant_id = _id_check(fullmatch_merchant_id, "Must be the id of a merchant, mer_...")
+region = _id_check(_fullmatch(r"[a-z0-9]{2,8}"), "Must be the name of a region.")
 
 
 def unless_empty(check: Check) -> Check:

@@ -192,6 +192,7 @@ RULES: Final[dict[int, Rules]] = {
         ),
         _field("currency_code", checks.currency),
         _field("floor_minor_units", checks.floor),
+        _field("region", checks.unless_empty(checks.region)),
     ),
     lane_pb2.METHOD_GET_ACCOUNT: (_field("account_id", checks.account_id),),
     lane_pb2.METHOD_LIST_ACCOUNTS: (
@@ -219,6 +220,7 @@ RULES: Final[dict[int, Rules]] = {
         _field("reference", checks.reference),
         _field("display_name", checks.description),
         _field("settlement_terms", _settlement_terms),
+        _field("region", checks.unless_empty(checks.region)),
     ),
     lane_pb2.METHOD_GET_MERCHANT: (_field("merchant_id", checks.merchant_id),),
     lane_pb2.METHOD_UPDATE_MERCHANT: (_REQUEST_ID, _masked_merchant),

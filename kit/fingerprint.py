@@ -128,6 +128,7 @@ FIELDS: Final[dict[int, Fields]] = {
         ("kind", _integer_or("kind", _CONSUMER_WALLET)),
         ("currency_code", _text("currency_code")),
         ("floor_minor_units", _integer("floor_minor_units")),
+        ("region", _text("region")),
     ),
     lane_pb2.METHOD_FREEZE_ACCOUNT: _ACCOUNT,
     lane_pb2.METHOD_UNFREEZE_ACCOUNT: _ACCOUNT,
@@ -142,6 +143,7 @@ FIELDS: Final[dict[int, Fields]] = {
         ("reference", _text("reference")),
         ("display_name", _text("display_name")),
         ("settlement_terms", lambda request: _settlement_terms(request.settlement_terms)),
+        ("region", _text("region")),
     ),
     lane_pb2.METHOD_UPDATE_MERCHANT: (
         ("merchant.id", lambda request: request.merchant.id.encode()),

@@ -71,7 +71,7 @@ class Account(_message.Message):
     def __init__(self, id: _Optional[str] = ..., user_id: _Optional[str] = ..., kind: _Optional[_Union[Account.Kind, str]] = ..., currency_code: _Optional[str] = ..., state: _Optional[_Union[Account.State, str]] = ..., posted: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., held: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., available: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., floor: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., version: _Optional[int] = ...) -> None: ...
 
 class Transfer(_message.Message):
-    __slots__ = ("id", "source_account_id", "destination_account_id", "amount", "reason", "state", "decline_reason", "payment_id", "create_time", "description")
+    __slots__ = ("id", "source_account_id", "destination_account_id", "amount", "reason", "state", "decline_reason", "payment_id", "create_time", "description", "remote_account_id")
     class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         REASON_UNSPECIFIED: _ClassVar[Transfer.Reason]
@@ -108,6 +108,7 @@ class Transfer(_message.Message):
     PAYMENT_ID_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    REMOTE_ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
     id: str
     source_account_id: str
     destination_account_id: str
@@ -118,21 +119,24 @@ class Transfer(_message.Message):
     payment_id: str
     create_time: _timestamp_pb2.Timestamp
     description: str
-    def __init__(self, id: _Optional[str] = ..., source_account_id: _Optional[str] = ..., destination_account_id: _Optional[str] = ..., amount: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., reason: _Optional[_Union[Transfer.Reason, str]] = ..., state: _Optional[_Union[Transfer.State, str]] = ..., decline_reason: _Optional[_Union[_payment_pb2.DeclineReason, str]] = ..., payment_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., description: _Optional[str] = ...) -> None: ...
+    remote_account_id: str
+    def __init__(self, id: _Optional[str] = ..., source_account_id: _Optional[str] = ..., destination_account_id: _Optional[str] = ..., amount: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., reason: _Optional[_Union[Transfer.Reason, str]] = ..., state: _Optional[_Union[Transfer.State, str]] = ..., decline_reason: _Optional[_Union[_payment_pb2.DeclineReason, str]] = ..., payment_id: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., description: _Optional[str] = ..., remote_account_id: _Optional[str] = ...) -> None: ...
 
 class CreateAccountRequest(_message.Message):
-    __slots__ = ("request_id", "user_id", "kind", "currency_code", "floor_minor_units")
+    __slots__ = ("request_id", "user_id", "kind", "currency_code", "floor_minor_units", "region")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     CURRENCY_CODE_FIELD_NUMBER: _ClassVar[int]
     FLOOR_MINOR_UNITS_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     user_id: str
     kind: Account.Kind
     currency_code: str
     floor_minor_units: int
-    def __init__(self, request_id: _Optional[str] = ..., user_id: _Optional[str] = ..., kind: _Optional[_Union[Account.Kind, str]] = ..., currency_code: _Optional[str] = ..., floor_minor_units: _Optional[int] = ...) -> None: ...
+    region: str
+    def __init__(self, request_id: _Optional[str] = ..., user_id: _Optional[str] = ..., kind: _Optional[_Union[Account.Kind, str]] = ..., currency_code: _Optional[str] = ..., floor_minor_units: _Optional[int] = ..., region: _Optional[str] = ...) -> None: ...
 
 class CreateAccountResponse(_message.Message):
     __slots__ = ("account", "read_token")

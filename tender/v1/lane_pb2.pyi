@@ -141,3 +141,21 @@ class ExecuteResponse(_message.Message):
     OUTCOMES_FIELD_NUMBER: _ClassVar[int]
     outcomes: _containers.RepeatedCompositeFieldContainer[Outcome]
     def __init__(self, outcomes: _Optional[_Iterable[_Union[Outcome, _Mapping]]] = ...) -> None: ...
+
+class CarryRequest(_message.Message):
+    __slots__ = ("source", "destination", "first_number", "legs")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    DESTINATION_FIELD_NUMBER: _ClassVar[int]
+    FIRST_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    LEGS_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    destination: str
+    first_number: int
+    legs: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, source: _Optional[str] = ..., destination: _Optional[str] = ..., first_number: _Optional[int] = ..., legs: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class CarryResponse(_message.Message):
+    __slots__ = ("position",)
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    position: int
+    def __init__(self, position: _Optional[int] = ...) -> None: ...

@@ -40,6 +40,11 @@ class LaneServiceStub(object):
                 request_serializer=tender_dot_v1_dot_lane__pb2.ExecuteRequest.SerializeToString,
                 response_deserializer=tender_dot_v1_dot_lane__pb2.ExecuteResponse.FromString,
                 _registered_method=True)
+        self.Carry = channel.unary_unary(
+                '/tender.v1.LaneService/Carry',
+                request_serializer=tender_dot_v1_dot_lane__pb2.CarryRequest.SerializeToString,
+                response_deserializer=tender_dot_v1_dot_lane__pb2.CarryResponse.FromString,
+                _registered_method=True)
 
 
 class LaneServiceServicer(object):
@@ -47,8 +52,17 @@ class LaneServiceServicer(object):
     """
 
     def Execute(self, request_iterator, context):
-        """One stream per gateway and shard. Every command is answered exactly once while the stream lives;
+        """One stream per gateway and shard, which the metadata `tender-shard` names; without it the only
+        lane of the processor is meant. Errors: UNAVAILABLE when the processor does not hold the lane. Every command is answered exactly once while the stream lives;
         after a broken stream the gateway sends unanswered commands again on the next one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Carry(self, request, context):
+        """Takes legs in. Those that were taken before change nothing. Errors: UNAVAILABLE when the processor
+        does not hold the destination's lane, RESOURCE_EXHAUSTED when its queue is full.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -61,6 +75,11 @@ def add_LaneServiceServicer_to_server(servicer, server):
                     servicer.Execute,
                     request_deserializer=tender_dot_v1_dot_lane__pb2.ExecuteRequest.FromString,
                     response_serializer=tender_dot_v1_dot_lane__pb2.ExecuteResponse.SerializeToString,
+            ),
+            'Carry': grpc.unary_unary_rpc_method_handler(
+                    servicer.Carry,
+                    request_deserializer=tender_dot_v1_dot_lane__pb2.CarryRequest.FromString,
+                    response_serializer=tender_dot_v1_dot_lane__pb2.CarryResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -91,6 +110,33 @@ class LaneService(object):
             '/tender.v1.LaneService/Execute',
             tender_dot_v1_dot_lane__pb2.ExecuteRequest.SerializeToString,
             tender_dot_v1_dot_lane__pb2.ExecuteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Carry(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tender.v1.LaneService/Carry',
+            tender_dot_v1_dot_lane__pb2.CarryRequest.SerializeToString,
+            tender_dot_v1_dot_lane__pb2.CarryResponse.FromString,
             options,
             channel_credentials,
             insecure,

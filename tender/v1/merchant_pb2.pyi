@@ -69,16 +69,18 @@ class Merchant(_message.Message):
     def __init__(self, id: _Optional[str] = ..., reference: _Optional[str] = ..., display_name: _Optional[str] = ..., state: _Optional[_Union[Merchant.State, str]] = ..., settlement_terms: _Optional[_Iterable[_Union[SettlementTerms, _Mapping]]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., version: _Optional[int] = ...) -> None: ...
 
 class CreateMerchantRequest(_message.Message):
-    __slots__ = ("request_id", "reference", "display_name", "settlement_terms")
+    __slots__ = ("request_id", "reference", "display_name", "settlement_terms", "region")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     REFERENCE_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     SETTLEMENT_TERMS_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     reference: str
     display_name: str
     settlement_terms: _containers.RepeatedCompositeFieldContainer[SettlementTerms]
-    def __init__(self, request_id: _Optional[str] = ..., reference: _Optional[str] = ..., display_name: _Optional[str] = ..., settlement_terms: _Optional[_Iterable[_Union[SettlementTerms, _Mapping]]] = ...) -> None: ...
+    region: str
+    def __init__(self, request_id: _Optional[str] = ..., reference: _Optional[str] = ..., display_name: _Optional[str] = ..., settlement_terms: _Optional[_Iterable[_Union[SettlementTerms, _Mapping]]] = ..., region: _Optional[str] = ...) -> None: ...
 
 class CreateMerchantResponse(_message.Message):
     __slots__ = ("merchant", "read_token")

@@ -111,7 +111,7 @@ class Payment(_message.Message):
     def __init__(self, id: _Optional[str] = ..., merchant_id: _Optional[str] = ..., payer_account_id: _Optional[str] = ..., settlement_account_id: _Optional[str] = ..., state: _Optional[_Union[Payment.State, str]] = ..., capture_method: _Optional[_Union[CaptureMethod, str]] = ..., decline_reason: _Optional[_Union[DeclineReason, str]] = ..., amount: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., captured: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., capturable: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., refunded: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., refund_pending: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., fee: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., fee_refunded: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., fee_schedule: _Optional[_Union[_merchant_pb2.FeeSchedule, _Mapping]] = ..., hold_expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., version: _Optional[int] = ..., description: _Optional[str] = ..., metadata: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Refund(_message.Message):
-    __slots__ = ("id", "payment_id", "state", "amount", "fee_refunded", "create_time", "description")
+    __slots__ = ("id", "payment_id", "state", "amount", "fee_refunded", "create_time", "description", "failure_reason")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Refund.State]
@@ -129,6 +129,7 @@ class Refund(_message.Message):
     FEE_REFUNDED_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_REASON_FIELD_NUMBER: _ClassVar[int]
     id: str
     payment_id: str
     state: Refund.State
@@ -136,7 +137,32 @@ class Refund(_message.Message):
     fee_refunded: _money_pb2.Money
     create_time: _timestamp_pb2.Timestamp
     description: str
-    def __init__(self, id: _Optional[str] = ..., payment_id: _Optional[str] = ..., state: _Optional[_Union[Refund.State, str]] = ..., amount: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., fee_refunded: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., description: _Optional[str] = ...) -> None: ...
+    failure_reason: str
+    def __init__(self, id: _Optional[str] = ..., payment_id: _Optional[str] = ..., state: _Optional[_Union[Refund.State, str]] = ..., amount: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., fee_refunded: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., description: _Optional[str] = ..., failure_reason: _Optional[str] = ...) -> None: ...
+
+class Leg(_message.Message):
+    __slots__ = ("transfer_id", "account_id", "amount", "state", "create_time")
+    class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        STATE_UNSPECIFIED: _ClassVar[Leg.State]
+        STATE_PENDING: _ClassVar[Leg.State]
+        STATE_POSTED: _ClassVar[Leg.State]
+        STATE_SUSPENSE: _ClassVar[Leg.State]
+    STATE_UNSPECIFIED: Leg.State
+    STATE_PENDING: Leg.State
+    STATE_POSTED: Leg.State
+    STATE_SUSPENSE: Leg.State
+    TRANSFER_ID_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    transfer_id: str
+    account_id: str
+    amount: _money_pb2.Money
+    state: Leg.State
+    create_time: _timestamp_pb2.Timestamp
+    def __init__(self, transfer_id: _Optional[str] = ..., account_id: _Optional[str] = ..., amount: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., state: _Optional[_Union[Leg.State, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class AuthorizePaymentRequest(_message.Message):
     __slots__ = ("request_id", "payer_account_id", "merchant_id", "amount", "capture_method", "hold_duration_seconds", "description", "metadata")
@@ -278,14 +304,16 @@ class GetPaymentRequest(_message.Message):
     def __init__(self, payment_id: _Optional[str] = ..., merchant_id: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class GetPaymentResponse(_message.Message):
-    __slots__ = ("payment", "refunds", "read_token")
+    __slots__ = ("payment", "refunds", "read_token", "legs")
     PAYMENT_FIELD_NUMBER: _ClassVar[int]
     REFUNDS_FIELD_NUMBER: _ClassVar[int]
     READ_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    LEGS_FIELD_NUMBER: _ClassVar[int]
     payment: Payment
     refunds: _containers.RepeatedCompositeFieldContainer[Refund]
     read_token: str
-    def __init__(self, payment: _Optional[_Union[Payment, _Mapping]] = ..., refunds: _Optional[_Iterable[_Union[Refund, _Mapping]]] = ..., read_token: _Optional[str] = ...) -> None: ...
+    legs: _containers.RepeatedCompositeFieldContainer[Leg]
+    def __init__(self, payment: _Optional[_Union[Payment, _Mapping]] = ..., refunds: _Optional[_Iterable[_Union[Refund, _Mapping]]] = ..., read_token: _Optional[str] = ..., legs: _Optional[_Iterable[_Union[Leg, _Mapping]]] = ...) -> None: ...
 
 class ListPaymentsRequest(_message.Message):
     __slots__ = ("merchant_id", "payer_account_id", "page_size", "page_token")

@@ -138,6 +138,9 @@ CASES: list[tuple[str, dict[str, Any], str, list[str]]] = [
     ("CreateAccount", {"floor_minor_units": 1}, AMOUNT, ["floor_minor_units"]),
     ("CreateAccount", {"floor_minor_units": -(10**15) - 1}, AMOUNT, ["floor_minor_units"]),
     ("CreateAccount", {"floor_minor_units": -(10**15)}, "", []),
+    ("CreateAccount", {"region": "eu"}, "", []),
+    ("CreateAccount", {"region": "EU"}, FIELD, ["region"]),
+    ("CreateMerchant", {"region": "e"}, FIELD, ["region"]),
     (
         "CreateTransfer",
         {"destination_account_id": scripted.ACCOUNT},
