@@ -94,5 +94,6 @@ RULES: Final[dict[int, Rule]] = {
     lane_pb2.METHOD_CREATE_MERCHANT: _nothing_more,
     lane_pb2.METHOD_GET_MERCHANT: _own_merchant_or("MERCHANT_UNKNOWN"),
     lane_pb2.METHOD_UPDATE_MERCHANT: _nothing_more,
+    lane_pb2.METHOD_GET_REQUEST: _nothing_more,
 }
 assert set(RULES) == set(methods.BY_NUMBER)

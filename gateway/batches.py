@@ -50,7 +50,7 @@ class BatchEndpoint(Endpoint):
 
     def __init__(self, backends: Backends) -> None:
         super().__init__(methods.BY_NAME[methods.AUTHORIZE_PAYMENTS])
-        self._lane = backends.lane
+        self._lanes = backends.lanes
         self._sending = 0
         self._timeout_seconds_max = backends.write_timeout_seconds
         self._loop = asyncio.get_running_loop()
@@ -73,7 +73,7 @@ class BatchEndpoint(Endpoint):
             raise Refused("GATEWAY_BUSY")
         self._sending += 1
         try:
-            await self._lane.submit_as_room_comes(commands)
+            await self._lanes.submit_as_room_comes(commands)
         finally:
             self._sending -= 1
 
@@ -84,14 +84,15 @@ class BatchEndpoint(Endpoint):
         commands: list[_BatchCommand] = []
         kind, principal, number = bulk.AUTHORIZE, caller.principal, bulk.AUTHORIZE.number
         for index, data in enumerate(requests):
-            request_id, request, error = bulk.check(kind, data, caller)
-            command = _BatchCommand(number, request, principal, deadline)
+            checked = bulk.check(kind, data, caller, self._lanes)
+            command = _BatchCommand(number, checked.request, principal, deadline)
             command.kind = kind
-            command.request_id = request_id
+            command.lane = checked.lane
+            command.request_id = checked.request_id
             command.batch = batch
             command.index = index
-            if error:
-                batch.results[index] = error
+            if checked.error:
+                batch.results[index] = checked.error
             commands.append(command)
         return commands
 

@@ -6,12 +6,13 @@ read is what is sent on: requests and answers stay the bytes that they came as.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from google.protobuf.message import DecodeError
 
 from gateway import access, endpoint, errors, methods, validation
 from gateway.commands import Command
+from gateway.endpoint import Lanes
 from gateway.errors import Refused, Violation
 from gateway.identity import Identity
 from tender.v1 import bulk_pb2, lane_pb2
@@ -112,8 +113,17 @@ def read_commands(data: bytes) -> list[tuple[Kind, bytes]]:
     return commands
 
 
-def check(kind: Kind, data: bytes, caller: Identity) -> tuple[str, bytes, bytes]:
-    """Return the request_id of a command, what to send on, and its error, empty if there is none.
+class Checked(NamedTuple):
+    """A command that was looked at: its lane and what to send there, or its error."""
+
+    request_id: str
+    lane: Any
+    request: bytes
+    error: bytes
+
+
+def check(kind: Kind, data: bytes, caller: Identity, lanes: Lanes) -> Checked:
+    """Return what a command comes to: where it goes, or why it does not.
 
     Raises Refused for what cannot be read, and so has no request_id to answer to.
     """
@@ -128,9 +138,10 @@ def check(kind: Kind, data: bytes, caller: Identity) -> tuple[str, bytes, bytes]
         validation.validate(kind.number, request)
         if kind.is_restricted(request, caller):
             data = request.SerializeToString()
+        lane = lanes.only or lanes.lane_of(kind.number, request)
     except Refused as refused:
-        return request_id, b"", refused.encoded()
-    return request_id, data, b""
+        return Checked(request_id, None, b"", refused.encoded())
+    return Checked(request_id, lane, data, b"")
 
 
 def error_of(command: BulkCommand, outcome: lane_pb2.Outcome) -> bytes:

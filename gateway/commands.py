@@ -1,9 +1,13 @@
 """A command on its way to the lane: what is sent, until when, and who hears of the outcome."""
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from gateway.errors import Refused
 from tender.v1 import lane_pb2
+
+if TYPE_CHECKING:
+    from gateway.lane_client import LaneClient
 
 
 class Command:
@@ -12,8 +16,10 @@ class Command:
     Exactly one of `answered` and `refused` is called, once, from the event loop; neither may raise.
     """
 
-    __slots__ = ("deadline", "method", "principal", "request", "times_sent")
+    __slots__ = ("deadline", "lane", "method", "principal", "request", "times_sent")
     is_bulk = False
+    # Where a bulk command goes; a single one is sent there at once.
+    lane: "LaneClient"
 
     def __init__(
         self, method: int, request: bytes, principal: lane_pb2.Principal, deadline: float

@@ -7,7 +7,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from google.protobuf.message import DecodeError
 
@@ -32,14 +32,26 @@ class Answer(NamedTuple):
 
 
 class Lane(Protocol):
-    """Where commands go."""
+    """Where single commands of a shard go."""
 
     def require_room(self, method: int, principal: lane_pb2.Principal) -> None: ...
-    def require_calm(self) -> None: ...
     def submit(
         self, method: int, request: bytes, principal: lane_pb2.Principal, timeout_seconds: float
     ) -> asyncio.Future[lane_pb2.Outcome]: ...
     def send(self, command: Command, timeout_seconds: float) -> None: ...
+
+
+class Lanes(Protocol):
+    """The lanes of all shards."""
+
+    @property
+    def only(self) -> Lane | None:
+        """The lane, while there is one; then none has to be looked for."""
+
+    def lane_of(self, method: int, request: Any) -> Any:
+        """Return the lane that a valid request belongs to; raises Refused."""
+
+    def require_calm(self) -> None: ...
     async def submit_as_room_comes(self, commands: Sequence[Command]) -> None: ...
 
 
@@ -47,7 +59,12 @@ class Queries(Protocol):
     """Where reads go."""
 
     async def read(
-        self, method: int, request: bytes, principal: lane_pb2.Principal, timeout_seconds: float
+        self,
+        method: int,
+        request: Any,
+        data: bytes,
+        principal: lane_pb2.Principal,
+        timeout_seconds: float,
     ) -> bytes: ...
 
 
@@ -56,7 +73,7 @@ class Backends:
     """What carries calls out, and the longest that each kind may take."""
 
     directory: KeyDirectory
-    lane: Lane
+    lanes: Lanes
     queries: Queries
     write_timeout_seconds: float
     read_timeout_seconds: float
@@ -106,14 +123,11 @@ class SingleEndpoint(Endpoint):
         self._timeout_seconds_max = (
             backends.read_timeout_seconds if method.is_read else backends.write_timeout_seconds
         )
-        self._require_room = backends.lane.require_room
-        self._require_calm = backends.lane.require_calm
-        self._submit = backends.lane.submit
-        self._send = backends.lane.send
+        self._lanes = backends.lanes
         self._read = backends.queries.read
 
-    def _checked(self, data: bytes, caller: Identity) -> bytes:
-        """Return the request to send on; raises Refused."""
+    def _checked(self, data: bytes, caller: Identity) -> tuple[Any, bytes]:
+        """Return the request, and its bytes to send on; raises Refused."""
         if len(data) > MESSAGE_BYTES_MAX:
             raise Refused("MESSAGE_TOO_LARGE")
         try:
@@ -121,7 +135,20 @@ class SingleEndpoint(Endpoint):
         except DecodeError:
             raise Refused("MESSAGE_MALFORMED") from None
         validation.validate(self._number, request)
-        return request.SerializeToString() if self._is_restricted(request, caller) else data
+        changed = self._is_restricted(request, caller)
+        return request, request.SerializeToString() if changed else data
+
+    def _room_and_request(self, data: bytes, caller: Identity) -> tuple[Lane, Any, bytes]:
+        """Return the lane, which has room, the request, and its bytes to send; raises Refused."""
+        only = self._lanes.only
+        if only is not None:
+            # First of all: what is refused for want of room is not even read.
+            only.require_room(self._number, caller.principal)
+        request, data = self._checked(data, caller)
+        lane: Lane = self._lanes.lane_of(self._number, request)
+        if only is None:
+            lane.require_room(self._number, caller.principal)
+        return lane, request, data
 
     def _timeout_seconds(self, seconds_left: float | None) -> float:
         return timeout_seconds(seconds_left, self._timeout_seconds_max)
@@ -131,15 +158,12 @@ class CommandEndpoint(SingleEndpoint):
     """A method that changes something."""
 
     async def carry_out(self, data: bytes, caller: Identity, seconds_left: float | None) -> Answer:
-        self._require_room(self._number, caller.principal)
+        lane, _, data = self._room_and_request(data, caller)
         # Only this call waits on the future: if it is cancelled, the command goes on without it.
-        outcome = await self._submit(
-            self._number,
-            self._checked(data, caller),
-            caller.principal,
-            self._timeout_seconds(seconds_left),
+        outcome = await lane.submit(
+            self._number, data, caller.principal, self._timeout_seconds(seconds_left)
         )
-        return _answer_of(outcome)
+        return answer_of(outcome)
 
     def start(
         self,
@@ -155,13 +179,11 @@ class CommandEndpoint(SingleEndpoint):
         """
         started = time.perf_counter()
         try:
-            # First of all: what is refused for want of room is not even read.
-            self._require_room(self._number, caller.principal)
             timeout = self._timeout_seconds(seconds_left)
-            request = self._checked(data, caller)
+            lane, _, request = self._room_and_request(data, caller)
             command = CalledBack(self._number, request, caller.principal, 0)
             command.endpoint, command.started, command.deliver = self, started, deliver
-            self._send(command, timeout)
+            lane.send(command, timeout)
         except (Exception, asyncio.CancelledError) as error:
             refused = as_refusal(error, self.route.name)
             self.meter.observe(refused.code.name, time.perf_counter() - started)
@@ -180,7 +202,7 @@ class CalledBack(Command):
 
     def answered(self, outcome: lane_pb2.Outcome) -> None:
         try:
-            answer = _answer_of(outcome)
+            answer = answer_of(outcome)
         except Exception as error:
             self._end(as_refusal(error, self.endpoint.route.name))
             return
@@ -214,13 +236,14 @@ class QueryEndpoint(SingleEndpoint):
         self._under_way = 0
 
     async def carry_out(self, data: bytes, caller: Identity, seconds_left: float | None) -> Answer:
-        self._require_calm()
-        request, timeout = self._checked(data, caller), self._timeout_seconds(seconds_left)
+        self._lanes.require_calm()
+        request, data = self._checked(data, caller)
+        timeout = self._timeout_seconds(seconds_left)
         if self._under_way >= READS_MAX:
             raise Refused("GATEWAY_BUSY")
         self._under_way += 1
         try:
-            response = await self._read(self._number, request, caller.principal, timeout)
+            response = await self._read(self._number, request, data, caller.principal, timeout)
         finally:
             self._under_way -= 1
         return Answer(response, replayed=False)
@@ -235,7 +258,7 @@ def timeout_seconds(seconds_left: float | None, seconds_max: float) -> float:
     return seconds_left
 
 
-def _answer_of(outcome: lane_pb2.Outcome) -> Answer:
+def answer_of(outcome: lane_pb2.Outcome) -> Answer:
     """Return the answer that an outcome holds; raises Refused."""
     if outcome.HasField("response"):
         return Answer(outcome.response, outcome.replayed)

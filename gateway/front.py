@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from gateway import access, endpoint, identity, methods
+from gateway import access, endpoint, identity, methods, settlement
 from gateway.batches import BatchEndpoint
 from gateway.endpoint import Backends, CommandEndpoint, Endpoint, QueryEndpoint
 from gateway.errors import Refused
@@ -65,4 +65,6 @@ class Front:
 def _endpoint(route: methods.Route, backends: Backends) -> Endpoint:
     if not isinstance(route, methods.Method):
         return BatchEndpoint(backends)
+    if route.number in settlement.METHODS:
+        return settlement.MerchantEndpoint(route, backends)
     return (QueryEndpoint if route.is_read else CommandEndpoint)(route, backends)

@@ -12,13 +12,11 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-import grpc
-
 from gateway import backlog, reasons
 from gateway.backlog import Backlog
 from gateway.commands import AwaitedCommand, Command
 from gateway.errors import Refused
-from gateway.lane_stream import BATCH_COMMANDS_MAX, LaneStream
+from gateway.lane_stream import BATCH_COMMANDS_MAX, Find, LaneStream
 from gateway.pressure import AUTHORIZE, Pressure
 from gateway.tenants import TenantShares
 from gateway.window import BulkWindow
@@ -44,9 +42,18 @@ class LaneClient:
     """What is under way to the lane; `run` keeps it going until cancelled."""
 
     def __init__(
-        self, channel: grpc.aio.Channel, token: str, *, in_flight_max: int, tenant_max: int = 0
+        self,
+        find: Find,
+        token: str,
+        *,
+        shard: str = "",
+        in_flight_max: int,
+        tenant_max: int = 0,
     ) -> None:
-        """`tenant_max` bounds what one tenant has in flight; 0 leaves it without a bound."""
+        """`find` returns the channel to the lane; without a shard's name there is only one.
+
+        `tenant_max` bounds what one tenant has in flight; 0 leaves it without a bound.
+        """
         self._in_flight_max = in_flight_max
         self._authorizations_max = math.ceil(in_flight_max * AUTHORIZATIONS_SHARE)
         self._bulk_window = BulkWindow(in_flight_max)
@@ -62,7 +69,8 @@ class LaneClient:
         self._settled = asyncio.Event()
         self._last_correlation_id = 0
         self._is_closing = False
-        self._stream = LaneStream(self, channel, token)
+        self._stream = LaneStream(self, find, token, shard)
+        self.look_again = self._stream.look_again
 
     def submit(
         self, method: int, request: bytes, principal: lane_pb2.Principal, timeout_seconds: float

@@ -4,7 +4,9 @@ What is sent, and sent again on the next stream, is its owner's business.
 """
 
 import asyncio
+import contextlib
 import random
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 import grpc
@@ -13,6 +15,7 @@ from kit import internal_auth, logs, metrics, serving
 from tender.v1 import lane_pb2
 
 _EXECUTE: Final = "/tender.v1.LaneService/Execute"
+SHARD_KEY: Final = "tender-shard"
 BATCH_COMMANDS_MAX: Final = 1_000  # The contract's limit.
 # 1,000 outcomes, each as large as the largest request and a little more. A message over the limit
 # would break the stream, and again after every re-sending.
@@ -43,6 +46,9 @@ else:  # At run time they cannot be subscripted.
     Stream = grpc.aio.StreamStreamCall
     Execute = grpc.aio.StreamStreamMultiCallable
 
+Find = Callable[[], grpc.aio.Channel | None]
+"""Returns the channel to the processor that holds the lane; None while nobody is known to."""
+
 
 class StreamEnded(Exception):
     """The processor closed the stream; it stops, or lost the lane."""
@@ -52,12 +58,22 @@ class StreamSilent(Exception):
     """Commands go in and nothing comes out: the other end forgot the stream, or hangs."""
 
 
+class LaneMoved(Exception):
+    """Another processor holds the lane now."""
+
+
+class LaneAway(Exception):
+    """No processor is known to hold the lane."""
+
+
 # What a stream may end with; anything else is a fault of ours and ends the process.
 _BROKEN: Final = (
     grpc.aio.AioRpcError,
     asyncio.InvalidStateError,
     StreamEnded,
     StreamSilent,
+    LaneMoved,
+    LaneAway,
     TimeoutError,
 )
 
@@ -88,14 +104,17 @@ class Owner(Protocol):
 class LaneStream:
     """The gateway's end of LaneService.Execute; `run` opens it again whenever it breaks."""
 
-    def __init__(self, owner: Owner, channel: grpc.aio.Channel, token: str) -> None:
+    def __init__(self, owner: Owner, find: Find, token: str, shard: str = "") -> None:
+        """Without a shard's name a processor's only lane is meant."""
         self._owner = owner
-        self._execute: Execute = channel.stream_stream(
-            _EXECUTE,
-            request_serializer=lane_pb2.ExecuteRequest.SerializeToString,
-            response_deserializer=lane_pb2.ExecuteResponse.FromString,
+        self._find = find
+        self._metadata = (
+            *internal_auth.metadata(token),
+            *(((SHARD_KEY, shard),) if shard else ()),
         )
-        self._metadata = internal_auth.metadata(token)
+        self._connected_gauge = metrics.GATEWAY_LANE_CONNECTED.labels(shard)
+        self._connected_gauge.set(0)
+        self._looks_again = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._is_connected = False
         self._has_answered = False
@@ -123,17 +142,34 @@ class LaneStream:
                     self._absent_since = self._loop.time()
                     self._last_failure = ""
                 self._note_disconnected(broken)
-            # Full jitter: gateways that lost the same processor do not come back in step.
-            await asyncio.sleep(random.uniform(_BACKOFF_SECONDS_MIN / 2, backoff))
+            # Full jitter: gateways that lost the same processor do not come back in step. Word of
+            # the lane's whereabouts ends the wait.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(random.uniform(_BACKOFF_SECONDS_MIN / 2, backoff)):
+                    await self._looks_again.wait()
             backoff = min(backoff * 2, _BACKOFF_SECONDS_MAX)
 
+    def look_again(self) -> None:
+        """Something is known that was not: the lane may be elsewhere."""
+        self._looks_again.set()
+
     async def _use_one(self) -> None:
-        stream = self._execute(metadata=self._metadata)
+        self._looks_again.clear()
+        channel = self._find()
+        if channel is None:
+            raise LaneAway
+        execute: Execute = channel.stream_stream(
+            _EXECUTE,
+            request_serializer=lane_pb2.ExecuteRequest.SerializeToString,
+            response_deserializer=lane_pb2.ExecuteResponse.FromString,
+        )
+        stream = execute(metadata=self._metadata)
         try:
-            async with asyncio.timeout(_CONNECT_SECONDS_MAX):
-                await stream.wait_for_connection()
-            self._note_connected()
             async with asyncio.TaskGroup() as group:
+                group.create_task(self._watch_for_move(channel))
+                async with asyncio.timeout(_CONNECT_SECONDS_MAX):
+                    await stream.wait_for_connection()
+                self._note_connected()
                 group.create_task(self._write(stream))
                 group.create_task(self._read(stream))
                 group.create_task(self._watch_for_silence())
@@ -148,7 +184,7 @@ class LaneStream:
 
     def _note_connected(self) -> None:
         self._is_connected = True
-        metrics.GATEWAY_LANE_CONNECTED.set(1)
+        self._connected_gauge.set(1)
         self._connected_at = self._loop.time()
         self._unheard_since = None
         resent = self._owner.send_again()
@@ -157,7 +193,7 @@ class LaneStream:
 
     def _note_disconnected(self, broken: ExceptionGroup[Exception]) -> None:
         self._is_connected = self._has_answered = False
-        metrics.GATEWAY_LANE_CONNECTED.set(0)
+        self._connected_gauge.set(0)
         failure = " ".join(sorted({_failure_name(error) for error in broken.exceptions}))
         if failure != self._last_failure:
             self._last_failure = failure
@@ -194,6 +230,14 @@ class LaneStream:
             self._has_answered = True
             self._unheard_since = None
             self._owner.deliver(response)
+
+    async def _watch_for_move(self, channel: grpc.aio.Channel) -> None:
+        while True:
+            await self._looks_again.wait()
+            self._looks_again.clear()
+            if self._find() not in (None, channel):
+                self._looks_again.set()  # There is no reason to wait before going there.
+                raise LaneMoved
 
     async def _watch_for_silence(self) -> None:
         while True:

@@ -9,7 +9,7 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from tender.v1 import account_pb2, lane_pb2, merchant_pb2, payment_pb2
+from tender.v1 import account_pb2, lane_pb2, merchant_pb2, payment_pb2, request_pb2
 
 MERCHANT: Final = "merchant"
 SERVICE: Final = "service"
@@ -39,6 +39,7 @@ ALLOWED: Final[dict[str, tuple[str, ...]]] = {
     "CreateMerchant": (OPERATOR,),
     "GetMerchant": (SERVICE, MERCHANT, OPERATOR),
     "UpdateMerchant": (OPERATOR,),
+    "GetRequest": (SERVICE, OPERATOR),
 }
 
 # Methods that carry many payment commands; each command is checked as its own method is.
@@ -49,6 +50,7 @@ _PUBLIC: Final[tuple[tuple[ModuleType, str], ...]] = (
     (payment_pb2, "PaymentService"),
     (account_pb2, "AccountService"),
     (merchant_pb2, "MerchantService"),
+    (request_pb2, "RequestService"),
 )
 
 

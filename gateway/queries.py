@@ -43,13 +43,22 @@ class QueryClient:
         )
 
     async def read(
-        self, method: int, request: bytes, principal: lane_pb2.Principal, timeout_seconds: float
+        self,
+        method: int,
+        request: bytes,
+        principal: lane_pb2.Principal,
+        timeout_seconds: float,
+        *,
+        shard: str = "",
+        before: str = "",
     ) -> bytes:
         """Return the public response, serialized, or raise Refused."""
         query = query_pb2.ReadRequest(
             method=method,  # type: ignore[arg-type]  # The stubs want the enum.
             request=request,
             principal=principal,
+            shard=shard,
+            before=before,
         )
         try:
             answer = await self._read(query, timeout=timeout_seconds, metadata=self._metadata)

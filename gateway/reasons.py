@@ -46,6 +46,15 @@ REASONS: Final[dict[str, Reason]] = {
         "The currency is not an active ISO 4217 code in upper case.",
         _CORRECT_FIELDS,
     ),
+    "REQUEST_UNKNOWN": Reason(
+        _Code.NOT_FOUND,
+        True,
+        "Nothing is stored of this request_id.",
+        "If the call may still be under way, ask again later; to be sure, repeat the call itself.",
+    ),
+    "REGION_UNKNOWN": Reason(
+        _Code.INVALID_ARGUMENT, True, "There is no such region here.", _CORRECT
+    ),
     "CURRENCY_MISMATCH": Reason(
         _Code.INVALID_ARGUMENT,
         True,

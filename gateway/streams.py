@@ -107,7 +107,7 @@ class _Stream:
     ) -> None:
         self._held = held
         self._held_bytes_noted = 0
-        self._lane = backends.lane
+        self._lanes = backends.lanes
         self._directory = backends.directory
         self._timeout_seconds = backends.write_timeout_seconds
         self._connection = connection
@@ -239,12 +239,13 @@ class _Stream:
         commands: list[_StreamCommand] = []
         errors: list[tuple[str, bytes]] = []
         for kind, data in requests:
-            request_id, request, error = bulk.check(kind, data, caller)
+            request_id, lane, request, error = bulk.check(kind, data, caller, self._lanes)
             if error:
                 errors.append((request_id, error))
                 continue
             command = _StreamCommand(kind.number, request, caller.principal, deadline)
             command.kind = kind
+            command.lane = lane
             command.request_id = request_id
             command.stream = self
             commands.append(command)
@@ -255,7 +256,7 @@ class _Stream:
             self._outcomes().add_error(request_id, error)
         self._unanswered += len(commands)
         self._unanswered_bytes += sum(len(command.request) for command in commands)
-        await self._lane.submit_as_room_comes(commands)
+        await self._lanes.submit_as_room_comes(commands)
 
     async def _identify(self) -> Identity:
         """Return who calls, as the key counts now; raises Refused."""

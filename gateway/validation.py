@@ -224,5 +224,6 @@ RULES: Final[dict[int, Rules]] = {
     ),
     lane_pb2.METHOD_GET_MERCHANT: (_field("merchant_id", checks.merchant_id),),
     lane_pb2.METHOD_UPDATE_MERCHANT: (_REQUEST_ID, _masked_merchant),
+    lane_pb2.METHOD_GET_REQUEST: (_REQUEST_ID,),
 }
 assert set(RULES) == set(methods.BY_NUMBER)

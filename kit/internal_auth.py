@@ -68,7 +68,13 @@ class InternalGuard(grpc.aio.ServerInterceptor):
                 request_deserializer=handler.request_deserializer,
                 response_serializer=handler.response_serializer,
             )
-        raise TypeError(f"{method}: only unary and bidirectional methods are used inside")
+        if handler.unary_stream is not None:
+            return grpc.unary_stream_rpc_method_handler(
+                wall.stream(handler.unary_stream),
+                request_deserializer=handler.request_deserializer,
+                response_serializer=handler.response_serializer,
+            )
+        raise TypeError(f"{method}: no method inside takes a stream and answers once")
 
 
 class _Wall:
@@ -96,7 +102,7 @@ class _Wall:
         return contained
 
     def stream(self, behavior: Callable[..., Any]) -> Callable[..., Any]:
-        """Wrap a bidirectional behaviour; a stream's length says nothing, so it is only counted."""
+        """Wrap what answers with a stream; its length says nothing, so it is only counted."""
         if inspect.isasyncgenfunction(behavior):
             return self._generator(behavior)
 

@@ -50,7 +50,11 @@ INTERNAL_ERRORS = Counter(
 
 # The gateway.
 GATEWAY_IN_FLIGHT = Gauge("tender_gateway_in_flight", "Commands sent and not yet answered.")
-GATEWAY_LANE_CONNECTED = Gauge("tender_gateway_lane_connected", "1 while the lane is reached.")
+GATEWAY_LANE_CONNECTED = Gauge(
+    "tender_gateway_lane_connected",
+    "1 while the lane is reached; the shard is empty where there is one.",
+    ["shard"],
+)
 GATEWAY_LANE_RESENT = Counter(
     "tender_gateway_lane_resent_total", "Commands sent again after a broken stream."
 )

@@ -45,6 +45,7 @@ Address = Annotated[str, AfterValidator(_address)]
 # named by the same variable with _FILE at its end.
 SecretUrl = Annotated[str, "secret"]
 SecretUrls = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), "secret"]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]{2,8}$")]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -116,7 +117,12 @@ class GatewaySettings(Settings):
     section = "gateway"
 
     gateway_listen: Address = Field("127.0.0.1:50051", description="Where callers connect.")
-    processor_target: str = Field("127.0.0.1:50052", description="Where the processor listens.")
+    processor_targets: Names = Field(
+        ("127.0.0.1:50052",),
+        min_length=1,
+        description="Where the processors listen, separated by commas; each is asked which lanes "
+        "it holds.",
+    )
     metrics_listen: Address = Field(
         "127.0.0.1:9464", description="Where Prometheus finds /metrics and /healthz."
     )
@@ -294,7 +300,9 @@ def _default_shown(field: FieldInfo) -> str:
     value = field.default
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
-    return "*(empty)*" if value in ("", ()) else f"`{value}`"
+    if isinstance(value, tuple):
+        value = ",".join(value)
+    return f"`{value}`" if value else "*(empty)*"
 
 
 if __name__ == "__main__":

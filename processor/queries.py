@@ -9,13 +9,13 @@ import grpc
 from google.protobuf.message import Message
 
 from kit import serving
-from processor import answers, pages, translate
+from processor import answers, pages, stored_requests, translate
 from processor.domain import refusals
 from processor.domain.accounts import Account
 from processor.domain.commands import Principal
 from processor.domain.merchants import Merchant
 from processor.domain.payments import Payment, Refund
-from processor.domain.reads import ApiKey, Page
+from processor.domain.reads import ApiKey, Page, StoredRequest
 from processor.domain.transfers import Transfer
 from processor.entries import SHARD_UNAVAILABLE, UNAVAILABLE_RETRY_MS
 from processor.ports import Unavailable
@@ -27,6 +27,7 @@ from tender.v1 import (
     payment_pb2,
     query_pb2,
     query_pb2_grpc,
+    request_pb2,
 )
 
 FUTURE_US_MAX: Final = 1_000_000
@@ -80,6 +81,9 @@ class Snapshot(Protocol):
     async def merchant(self, merchant_id: str) -> Merchant | None:
         """Return a merchant."""
 
+    async def request(self, tenant_id: str, request_id: str) -> StoredRequest | None:
+        """Return what is stored of a tenant's request_id."""
+
 
 class Queries(Protocol):
     """Where reads go. Both may raise Unavailable."""
@@ -97,6 +101,8 @@ class Reader(NamedTuple):
     snapshot: Snapshot
     who: Principal
     now: int
+    before: str = ""
+    """Where a list begins, in place of its page token."""
 
     async def get_payment(self, request: payment_pb2.GetPaymentRequest) -> Message:
         """Return a payment and its refunds."""
@@ -126,7 +132,7 @@ class Reader(NamedTuple):
         merchant_id = request.merchant_id or self.who.merchant_id
         payer_id = request.payer_account_id
         filters = ("payments", self.who.tenant_id, merchant_id, payer_id)
-        before = pages.before(request.page_token, *filters)
+        before = self.before or pages.before(request.page_token, *filters)
         read_token = await self.snapshot.head()
         page: Page[Payment] = Page((), "")
         if await self._may_filter_by(merchant_id, payer_id):
@@ -152,7 +158,7 @@ class Reader(NamedTuple):
         """Return a page of accounts; a merchant's own are those that its money settles on."""
         limit = pages.size(request.page_size)
         filters = ("accounts", self.who.tenant_id, self.who.merchant_id, request.user_id)
-        before = pages.before(request.page_token, *filters)
+        before = self.before or pages.before(request.page_token, *filters)
         read_token = await self.snapshot.head()
         if self.who.merchant_id:
             page = await self._settlement_accounts(request.user_id, before, limit)
@@ -204,6 +210,19 @@ class Reader(NamedTuple):
             raise refusals.MerchantUnknown(merchant_id=request.merchant_id)
         return merchant_pb2.GetMerchantResponse(
             merchant=answers.merchant_message(merchant), read_token=read_token
+        )
+
+    async def get_request(self, request: request_pb2.GetRequestRequest) -> Message:
+        """Return what is stored of a request_id, with the answer that repetitions get."""
+        read_token = await self.snapshot.head()
+        stored = await self.snapshot.request(self.who.tenant_id, request.request_id)
+        if stored is None or self.who.merchant_id:
+            raise refusals.RequestUnknown
+        return request_pb2.GetRequestResponse(
+            requests=[
+                stored_requests.message(request.request_id, stored, read_token.partition(".")[0])
+            ],
+            read_token=read_token,
         )
 
     # Who may see what.
@@ -258,6 +277,7 @@ METHODS: Final[dict[int, tuple[type[Message], _Method]]] = {
     lane_pb2.METHOD_LIST_TRANSFERS: (account_pb2.ListTransfersRequest, Reader.list_transfers),
     lane_pb2.METHOD_GET_BALANCE_AT: (account_pb2.GetBalanceAtRequest, Reader.get_balance_at),
     lane_pb2.METHOD_GET_MERCHANT: (merchant_pb2.GetMerchantRequest, Reader.get_merchant),
+    lane_pb2.METHOD_GET_REQUEST: (request_pb2.GetRequestRequest, Reader.get_request),
 }
 
 
@@ -282,7 +302,7 @@ class QueryServicer(query_pb2_grpc.QueryServiceServicer):
         who = translate.principal(request.principal)
         try:
             async with self._queries.snapshot() as snapshot:
-                found = await read(Reader(snapshot, who, self._clock()), asked)
+                found = await read(Reader(snapshot, who, self._clock(), request.before), asked)
         except refusals.Refused as refused:
             return query_pb2.ReadResponse(refusal=_refusal(refused))
         except Unavailable:

@@ -25,10 +25,11 @@ def create(
     currency_code: str,
     kind: pb.Account.Kind = pb.Account.KIND_CONSUMER_WALLET,
     floor_minor_units: int = 0,
+    region: str = "",
     request_id: str | None = None,
     timeout: float | None = None,
 ) -> Call[pb.CreateAccountResponse]:
-    """Opens an account with a balance of zero."""
+    """Opens an account with a balance of zero, in the gateway's own region unless one is given."""
     key = chosen(request_id)
     request = pb.CreateAccountRequest(
         request_id=key,
@@ -36,6 +37,7 @@ def create(
         kind=kind,
         currency_code=currency_code,
         floor_minor_units=floor_minor_units,
+        region=region,
     )
     return Call(CREATE, request, timeout, key)
 

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import grpc
 
-from tender import accounts, endpoints, errors, merchants, payments, retries
+from tender import accounts, endpoints, errors, merchants, payments, requests, retries
 from tender.bulk import AsyncPayments, SyncPayments
 from tender.calls import Answer, AsyncBase, Call, Listing, Method, Operation, SyncBase
 
@@ -57,6 +57,8 @@ class Operations:
     create_merchant = Operation(merchants.create)
     get_merchant = Operation(merchants.get)
     update_merchant = Operation(merchants.update)
+
+    get_request = Operation(requests.get)
 
 
 class Connected(Operations):

@@ -17,16 +17,18 @@ def create(
     reference: str,
     display_name: str,
     settlement_terms: Sequence[pb.SettlementTerms],
+    region: str = "",
     request_id: str | None = None,
     timeout: float | None = None,
 ) -> Call[pb.CreateMerchantResponse]:
-    """Creates a merchant with one account and fee per currency."""
+    """Creates a merchant, in the gateway's own region unless one is given."""
     key = chosen(request_id)
     request = pb.CreateMerchantRequest(
         request_id=key,
         reference=reference,
         display_name=display_name,
         settlement_terms=settlement_terms,
+        region=region,
     )
     return Call(CREATE, request, timeout, key)
 

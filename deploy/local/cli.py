@@ -9,6 +9,7 @@ from deploy.local.commands import (
     gateway,
     merchants,
     payments,
+    requests,
     shows,
     stacks,
 )
@@ -21,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for commands in (stacks, gateway, database, shows, payments):
+for commands in (stacks, gateway, database, shows, payments, requests):
     app.add_typer(commands.app)
 app.add_typer(accounts.transfers_app)
 app.add_typer(bench.app, name="bench")

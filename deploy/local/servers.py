@@ -46,7 +46,7 @@ def gateway_environment(
 ) -> dict[str, str]:
     return {
         "TENDER_GATEWAY_LISTEN": endpoints.gateway,
-        "TENDER_PROCESSOR_TARGET": endpoints.processor,
+        "TENDER_PROCESSOR_TARGETS": endpoints.processor,
         "TENDER_METRICS_LISTEN": endpoints.gateway_metrics,
         "TENDER_INTERNAL_TOKEN_FILE": str(endpoints.internal_token_file),
         "TENDER_API_KEY_PEPPER_FILE": str(endpoints.api_key_pepper_file),

@@ -5,10 +5,11 @@ import time
 from typing import Final, Protocol
 
 from deploy.servers import command, workers
-from gateway import endpoint, identity, lane_client, lane_stream, methods, queries
+from gateway import directory, endpoint, identity, lane_stream, lanes, methods, queries, reads
 from gateway.edge import grpc_aio
 from gateway.edge.http2.edge import Http2Edge
 from gateway.front import Front
+from gateway.topology import Topology
 from kit import logs, metrics, serving, settings
 
 # Beyond the gateway's own limits, which answer with a reason. It is a coarse one: this release of
@@ -32,22 +33,31 @@ async def serve(
     """
     token = gateway.internal_token()
     pepper = gateway.api_key_pepper()
-    # Two channels, so that a large page of a list cannot hold up the lane's stream.
-    lane_channel = lane_stream.create_channel(gateway.processor_target)
-    query_channel = lane_stream.create_channel(gateway.processor_target)
-    lane = lane_client.LaneClient(
-        lane_channel,
+    # Two channels to each, so that a large page of a list cannot hold up the lane's stream.
+    targets = gateway.processor_targets
+    lane_channels = {target: lane_stream.create_channel(target) for target in targets}
+    query_channels = {target: lane_stream.create_channel(target) for target in targets}
+    topology = Topology()
+    all_lanes = lanes.Lanes(
+        topology,
+        lane_channels,
         token,
+        region=gateway.region,
         in_flight_max=gateway.max_in_flight,
         tenant_max=gateway.max_in_flight_per_tenant,
     )
-    reads = queries.QueryClient(query_channel, token)
+    processors = directory.Directory(query_channels, token, topology, all_lanes.look_again)
+    all_reads = reads.Reads(
+        topology,
+        {target: queries.QueryClient(query_channels[target], token) for target in targets},
+        region=gateway.region,
+    )
     tasks = serving.Tasks()
     health = serving.Health(methods.SERVICE_NAMES)
     backends = endpoint.Backends(
-        directory=identity.ProcessorKeyDirectory(reads, pepper, tasks=tasks),
-        lane=lane,
-        queries=reads,
+        directory=identity.ProcessorKeyDirectory(all_reads, pepper, tasks=tasks),
+        lanes=all_lanes,
+        queries=all_reads,
         write_timeout_seconds=gateway.write_timeout_ms / 1_000,
         read_timeout_seconds=gateway.read_timeout_ms / 1_000,
     )
@@ -56,7 +66,10 @@ async def serve(
     server, edge, port = make_server(gateway, front, health, shares_port)
     metrics_server = metrics.serve(gateway.metrics_listen, lambda: health.is_serving)
     async with asyncio.TaskGroup() as group:
-        running = [group.create_task(part.run()) for part in (lane, edge, front.streams)]
+        parts = (all_lanes, processors, edge, front.streams)
+        running = [group.create_task(part.run()) for part in parts]
+        # With several shards nothing can be sent before one knows of them.
+        await processors.heard()
         await server.start()
         health.set_serving(True)
         _log.info(
@@ -64,7 +77,7 @@ async def serve(
             listen=gateway.gateway_listen,
             port=port,
             metrics_port=metrics_server.port,
-            processor=gateway.processor_target,
+            processors=",".join(targets),
         )
         _log.info("gateway_stopping", why=await (stop or serving.wait_for_stop_signal()))
         stop_by = time.monotonic() + gateway.quiet_seconds + gateway.drain_seconds
@@ -76,12 +89,12 @@ async def serve(
             before_stop=[front.streams.end_all],
         )
         # Commands whose callers left are still on their way.
-        await lane.drain(max(stop_by - time.monotonic(), 0))
+        await all_lanes.drain(max(stop_by - time.monotonic(), 0))
         await tasks.drain(identity.LOOKUP_TIMEOUT_SECONDS)
         for task in running:
             task.cancel()
-    await lane_channel.close()
-    await query_channel.close()
+    for channel in (*lane_channels.values(), *query_channels.values()):
+        await channel.close()
     metrics_server.close()
     _log.info("gateway_stopped")
 

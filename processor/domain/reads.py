@@ -16,6 +16,16 @@ class Page(NamedTuple, Generic[Row]):
     next_before: str
 
 
+class StoredRequest(NamedTuple):
+    """What is stored of a call that changed something, and when, in µs since 1970."""
+
+    method: str
+    fingerprint: bytes
+    outcome: bytes
+    resource_id: str
+    created_at: int
+
+
 class ApiKey(NamedTuple):
     """An API key that is not revoked; the secret itself is known to its holder alone."""
 

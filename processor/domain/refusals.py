@@ -137,6 +137,12 @@ class RequestIdReused(Refused):
     reason = "REQUEST_ID_REUSED"
 
 
+class RequestUnknown(Refused):
+    """Nothing is stored of this request_id."""
+
+    reason = "REQUEST_UNKNOWN"
+
+
 class ScopeMissing(Refused):
     """The key may not do this."""
 

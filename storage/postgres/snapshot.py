@@ -11,7 +11,7 @@ from processor.domain import ids
 from processor.domain.accounts import Account
 from processor.domain.merchants import Merchant
 from processor.domain.payments import Payment, Refund
-from processor.domain.reads import Page, Row
+from processor.domain.reads import Page, Row, StoredRequest
 from processor.domain.transfers import Transfer
 from storage.postgres import chains, rows
 from storage.postgres.chains import SCAN_MAX
@@ -59,6 +59,17 @@ class PostgresSnapshot:
         """Return the payment that a tenant's request_id authorized."""
         row = await self._connection.fetchrow(self.PAYMENT_BY_REQUEST, tenant_id, request_id)
         return rows.payment(row) if row else None
+
+    REQUEST = f"""
+        SELECT method, fingerprint, outcome, resource_id, {rows.micros("created_at")}
+          FROM requests
+         WHERE tenant_id = $1 AND request_id = $2
+    """
+
+    async def request(self, tenant_id: str, request_id: str) -> StoredRequest | None:
+        """Return what is stored of a tenant's request_id."""
+        row = await self._connection.fetchrow(self.REQUEST, tenant_id, request_id)
+        return StoredRequest(*row) if row else None
 
     REFUNDS = f"""
         SELECT {rows.REFUND_COLUMNS}

@@ -29,6 +29,7 @@ class Method(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     METHOD_LIST_TRANSFERS: _ClassVar[Method]
     METHOD_GET_BALANCE_AT: _ClassVar[Method]
     METHOD_GET_MERCHANT: _ClassVar[Method]
+    METHOD_GET_REQUEST: _ClassVar[Method]
 
 class RiskVerdict(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -55,6 +56,7 @@ METHOD_LIST_ACCOUNTS: Method
 METHOD_LIST_TRANSFERS: Method
 METHOD_GET_BALANCE_AT: Method
 METHOD_GET_MERCHANT: Method
+METHOD_GET_REQUEST: Method
 RISK_VERDICT_UNSPECIFIED: RiskVerdict
 RISK_VERDICT_ALLOW: RiskVerdict
 RISK_VERDICT_DENY: RiskVerdict

@@ -14,9 +14,10 @@ import pytest
 
 import tender
 from deploy.local.stack import Stack
-from gateway import endpoint, identity, lane_client, lane_stream, methods, queries
+from gateway import endpoint, identity, lane_stream, lanes, methods, queries, reads
 from gateway.edge import grpc_aio
 from gateway.front import Front
+from gateway.topology import Topology
 from kit import api_keys, serving
 from tender.calls import Call
 from tests.acceptance.conftest import api_key, gauge
@@ -209,11 +210,13 @@ async def gateway_inside(stack: Stack) -> AsyncIterator[grpc_aio.GrpcEdge]:
     token = endpoints.internal_token_file.read_text().strip()
     pepper = api_keys.pepper_from_hex(endpoints.api_key_pepper_file.read_text().strip())
     async with lane_stream.create_channel(endpoints.processor) as channel:
-        lane = lane_client.LaneClient(channel, token, in_flight_max=100)
-        reads = queries.QueryClient(channel, token)
+        topology, target = Topology(), endpoints.processor
+        lane = lanes.Lanes(topology, {target: channel}, token, region="eu", in_flight_max=100)
+        clients = {target: queries.QueryClient(channel, token)}
+        all_reads = reads.Reads(topology, clients, region="eu")
         tasks = serving.Tasks()
-        directory = identity.ProcessorKeyDirectory(reads, pepper, tasks=tasks)
-        backends = endpoint.Backends(directory, lane, reads, 5.0, 5.0)
+        directory = identity.ProcessorKeyDirectory(all_reads, pepper, tasks=tasks)
+        backends = endpoint.Backends(directory, lane, all_reads, 5.0, 5.0)
         running = asyncio.create_task(lane.run())
         try:
             yield grpc_aio.GrpcEdge(

@@ -7,7 +7,7 @@ from google.protobuf import field_mask_pb2, timestamp_pb2
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from tender.v1 import account_pb2, merchant_pb2, payment_pb2
+from tender.v1 import account_pb2, merchant_pb2, payment_pb2, request_pb2
 from tests.badinput import wire
 from tests.badinput.world import World, money, unique
 
@@ -150,6 +150,7 @@ _VARIANTS: dict[str, Any] = {
     "CreateMerchant": lambda world: [
         merchant_pb2.CreateMerchantRequest(reference=unique("ref"), settlement_terms=[terms(world)])
     ],
+    "GetRequest": lambda world: [request_pb2.GetRequestRequest(request_id=world.paid_request)],
     "GetMerchant": lambda world: [merchant_pb2.GetMerchantRequest(merchant_id=world.shop)],
     "UpdateMerchant": lambda world: [
         update(world, "display_name", "settlement_terms", settlement_terms=[terms(world)])

@@ -51,7 +51,7 @@ def with_id(field: Field, world: World, value: str) -> Message:
 
 
 def test_every_method_with_an_id_is_among_them() -> None:
-    without = {"CreateAccount", "ListAccounts"}
+    without = {"CreateAccount", "ListAccounts", "GetRequest"}
 
     assert {field.method for field in ID_FIELDS} == set(PATHS) - without
 
@@ -132,3 +132,20 @@ async def test_what_a_client_says_of_itself_in_metadata_is_ignored(
     assert claiming.status == plain.status
     freeze = requests.valid("FreezeAccount", world)
     assert (await wire.refused(freeze, "service", claims)).reason == "SCOPE_MISSING"
+
+
+async def test_what_is_stored_of_a_request_is_shown_to_its_own_tenant_alone(
+    wire: Wire, world: World, other: World
+) -> None:
+    [own] = requests.variants("GetRequest", world)
+    found = await wire.ask(own)
+    assert found.requests[0].authorized.payment.id
+
+    answers = set()
+    for request_id in (other.paid_request, "unknown"):
+        requests.put(own, "request_id", request_id)
+        refused = await wire.refused(own)
+        assert (refused.code, refused.reason) == ("NOT_FOUND", "REQUEST_UNKNOWN")
+        answers.add(refused.status.replace(request_id, "ID"))
+    assert len(answers) == 1
+    assert (await wire.refused(own, "merchant")).reason == "SCOPE_MISSING"

@@ -146,7 +146,7 @@ async def running(folder: Path, **given: Any) -> AsyncIterator[Stack]:
     gateway = settings.GatewaySettings(
         **write_secrets(folder),
         gateway_listen=address,
-        processor_target=processor_address,
+        processor_targets=(processor_address,),
         metrics_listen="127.0.0.1:0",
         **({"quiet_seconds": 0} | given),
     )

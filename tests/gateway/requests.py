@@ -3,7 +3,7 @@
 from google.protobuf import field_mask_pb2, timestamp_pb2
 from google.protobuf.message import Message
 
-from tender.v1 import account_pb2, merchant_pb2, money_pb2, payment_pb2
+from tender.v1 import account_pb2, merchant_pb2, money_pb2, payment_pb2, request_pb2
 from tests.gateway.scripted import ACCOUNT, MERCHANT, OTHER_ACCOUNT, PAYMENT
 
 
@@ -29,6 +29,7 @@ def terms(currency_code: str = "EUR", basis_points: int = 150) -> merchant_pb2.S
 
 
 VALID: dict[str, Message] = {
+    "GetRequest": request_pb2.GetRequestRequest(request_id="order-1"),
     "AuthorizePayment": authorize(),
     "CapturePayment": payment_pb2.CapturePaymentRequest(request_id="c", payment_id=PAYMENT),
     "VoidPayment": payment_pb2.VoidPaymentRequest(request_id="v", payment_id=PAYMENT),

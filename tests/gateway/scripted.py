@@ -1,6 +1,7 @@
 """A processor over a real socket that does what a test tells it: answer, twice, late or never."""
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -10,10 +11,20 @@ import grpc
 
 from gateway import methods
 from kit import api_keys, internal_auth, serving
-from tender.v1 import lane_pb2, lane_pb2_grpc, payment_pb2, query_pb2, query_pb2_grpc
+from kit.shard_map import ShardMap
+from tender.v1 import (
+    directory_pb2,
+    directory_pb2_grpc,
+    lane_pb2,
+    lane_pb2_grpc,
+    payment_pb2,
+    query_pb2,
+    query_pb2_grpc,
+)
 
 TOKEN = "internal-token-of-the-tests-0123456789"
 PEPPER = bytes(range(32))
+SIGN_OF_LIFE_SECONDS = 1.0
 MERCHANT = "mer_eu_0000000000000000000001"
 OTHER_MERCHANT = "mer_eu_0000000000000000000002"
 ACCOUNT = "acc_eu_0000000000000000000001"
@@ -63,10 +74,22 @@ def refused(command: lane_pb2.Command, **refusal: Any) -> lane_pb2.Outcome:
     )
 
 
-class ScriptedProcessor(lane_pb2_grpc.LaneServiceServicer, query_pb2_grpc.QueryServiceServicer):
-    """The transport is real; what is said over it is the test's."""
+class ScriptedProcessor(
+    lane_pb2_grpc.LaneServiceServicer,
+    query_pb2_grpc.QueryServiceServicer,
+    directory_pb2_grpc.DirectoryServiceServicer,
+):
+    """The transport is real; what is said over it is the test's.
 
-    def __init__(self) -> None:
+    With `lanes`, epochs by shard, it also says what it holds; without it knows no directory.
+    """
+
+    def __init__(
+        self, lanes: dict[str, int] | None = None, shard_map: ShardMap | None = None
+    ) -> None:
+        self.lanes = lanes
+        self.shard_map = shard_map.to_message() if shard_map else None
+        self._said = asyncio.Event()
         self.keys: dict[str, query_pb2.GetApiKeyResponse] = {}
         self._streams: set[asyncio.Event] = set()
         self.streams_opened = 0
@@ -76,10 +99,13 @@ class ScriptedProcessor(lane_pb2_grpc.LaneServiceServicer, query_pb2_grpc.QueryS
         """Forget everything but the keys and the streams."""
         self.script: Script = echo
         self.commands: list[lane_pb2.Command] = []
+        # The shard of the stream that each of them came on.
+        self.shards: list[str] = []
         self.batch_sizes: list[int] = []
         self.bulk_rounds: list[int] = []
         self.reads: list[query_pb2.ReadRequest] = []
         self.read_answer = query_pb2.ReadResponse(response=b"")
+        self.read_script: Callable[[query_pb2.ReadRequest], query_pb2.ReadResponse] | None = None
         self.key_lookups: list[str] = []
         self.key_script: Callable[[], Awaitable[None]] | None = None
         self.refuses_streams = False
@@ -100,12 +126,13 @@ class ScriptedProcessor(lane_pb2_grpc.LaneServiceServicer, query_pb2_grpc.QueryS
             broken.set()
 
     async def Execute(self, request_iterator: Any, context: Any) -> None:
-        if self.refuses_streams:
+        shard = dict(context.invocation_metadata()).get("tender-shard", "")
+        if self.refuses_streams or (shard and shard not in (self.lanes or {})):
             await context.abort(grpc.StatusCode.UNAVAILABLE, "refused by the test")
         broken, writing = asyncio.Event(), asyncio.Lock()
         self._streams.add(broken)
         self.streams_opened += 1
-        serving = asyncio.create_task(self._serve(context, writing))
+        serving = asyncio.create_task(self._serve(context, writing, shard))
         breaking = asyncio.create_task(broken.wait())
         try:
             await asyncio.wait((serving, breaking), return_when=asyncio.FIRST_COMPLETED)
@@ -120,7 +147,7 @@ class ScriptedProcessor(lane_pb2_grpc.LaneServiceServicer, query_pb2_grpc.QueryS
         if broken.is_set():
             await context.abort(grpc.StatusCode.UNAVAILABLE, "broken by the test")
 
-    async def _serve(self, context: Any, writing: asyncio.Lock) -> None:
+    async def _serve(self, context: Any, writing: asyncio.Lock, shard: str) -> None:
         async def send(outcome: lane_pb2.Outcome) -> None:
             async with writing:
                 await context.write(lane_pb2.ExecuteResponse(outcomes=[outcome]))
@@ -131,12 +158,37 @@ class ScriptedProcessor(lane_pb2_grpc.LaneServiceServicer, query_pb2_grpc.QueryS
                 self.bulk_rounds += [message.bulk_round] * len(message.commands)
                 fill_in_principals(message)
                 self.commands.extend(message.commands)
+                self.shards += [shard] * len(message.commands)
                 for command in message.commands:
                     group.create_task(self.script(command, send))
 
     async def Read(self, request: query_pb2.ReadRequest, context: Any) -> query_pb2.ReadResponse:
         self.reads.append(request)
-        return self.read_answer
+        return self.read_script(request) if self.read_script else self.read_answer
+
+    def say(self, lanes: dict[str, int], shard_map: ShardMap | None = None) -> None:
+        """Hold these lanes from now on, perhaps with another map, and tell everybody."""
+        self.lanes = lanes
+        if shard_map is not None:
+            self.shard_map = shard_map.to_message()
+        self._said.set()
+        self._said = asyncio.Event()
+
+    async def Watch(
+        self, request: directory_pb2.WatchRequest, context: Any
+    ) -> AsyncIterator[directory_pb2.WatchResponse]:
+        while True:
+            said = self._said
+            held = [
+                directory_pb2.HeldLane(shard=shard, epoch=epoch)
+                for shard, epoch in (self.lanes or {}).items()
+            ]
+            yield directory_pb2.WatchResponse(
+                processor="scripted", shard_map=self.shard_map, lanes=held
+            )
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SIGN_OF_LIFE_SECONDS):
+                    await said.wait()
 
     async def GetApiKey(
         self, request: query_pb2.GetApiKeyRequest, context: Any
@@ -176,6 +228,8 @@ async def listening(processor: ScriptedProcessor, address: str) -> AsyncIterator
     server = serving.create_server([internal_auth.InternalGuard(TOKEN)], rpcs_max=1_000)
     lane_pb2_grpc.add_LaneServiceServicer_to_server(processor, server)
     query_pb2_grpc.add_QueryServiceServicer_to_server(processor, server)
+    if processor.lanes is not None:
+        directory_pb2_grpc.add_DirectoryServiceServicer_to_server(processor, server)
     serving.bind(server, address)
     await server.start()
     try:

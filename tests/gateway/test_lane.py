@@ -248,7 +248,7 @@ async def test_large_commands_that_waited_are_sent_in_parts(stack: Stack) -> Non
     metadata = {f"key-{number}": "x" * 500 for number in range(50)}
     stack.processor.refuses_streams = True
     stack.processor.break_streams()
-    await until(lambda: conftest.metric("tender_gateway_lane_connected") == 0)
+    await until(lambda: conftest.metric("tender_gateway_lane_connected", {"shard": ""}) == 0)
     waiting = [
         asyncio.ensure_future(
             stack.call("AuthorizePayment", requests.authorize(f"o-{n}", metadata=metadata))

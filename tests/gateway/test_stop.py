@@ -120,7 +120,7 @@ async def test_the_process_serves_until_sigterm(tmp_path: Path) -> None:
         tmp_path,
         TENDER_GATEWAY_LISTEN=address,
         TENDER_METRICS_LISTEN=metrics_address,
-        TENDER_PROCESSOR_TARGET=conftest.free_address(),
+        TENDER_PROCESSOR_TARGETS=conftest.free_address(),
         TENDER_QUIET_SECONDS="0.1",
     )
     async with process(env) as child:

@@ -73,7 +73,7 @@ def env(folder: Path, address: str, metrics: str) -> dict[str, str]:
         folder,
         TENDER_GATEWAY_LISTEN=address,
         TENDER_METRICS_LISTEN=metrics,
-        TENDER_PROCESSOR_TARGET=conftest.free_address(),
+        TENDER_PROCESSOR_TARGETS=conftest.free_address(),
         TENDER_QUIET_SECONDS="0",
         TENDER_DRAIN_SECONDS="1",
     )

@@ -1,0 +1,151 @@
+"""Reads of all shards: which processor is asked, and how one answer comes of several."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import grpc
+
+from gateway import merging, routing
+from gateway.errors import Refused
+from gateway.queries import QueryClient
+from gateway.topology import Topology
+from tender.v1 import lane_pb2, query_pb2
+
+TRIES_MAX: Final = 2
+"""Processors that are asked for the same: every one can read every shard."""
+_LOOKED_FOR: Final = frozenset({lane_pb2.METHOD_GET_PAYMENT, lane_pb2.METHOD_GET_REQUEST})
+_NOT_FOUND: Final = frozenset({"PAYMENT_UNKNOWN", "REQUEST_UNKNOWN"})
+
+
+class Reads:
+    """Asks the processor that holds a shard's lane, or another one if that is away."""
+
+    def __init__(
+        self, topology: Topology, clients: Mapping[str, QueryClient], *, region: str
+    ) -> None:
+        """`clients` by the processors' targets."""
+        self._topology = topology
+        self._clients = clients
+        self._region = region
+        self._turn = 0
+
+    async def read(
+        self,
+        method: int,
+        request: Any,
+        data: bytes,
+        principal: lane_pb2.Principal,
+        timeout_seconds: float,
+    ) -> bytes:
+        """Return the public response to a valid request, serialized, or raise Refused."""
+        shards = self._topology.shards
+        if len(shards) <= 1:
+            return await self._ask("", method, data, "", principal, timeout_seconds)
+        place = routing.ROUTES[method](request, self._region)
+        if place != routing.EVERYWHERE:
+            shard = self._topology.shard_of(place)
+            return await self._ask(shard, method, data, "", principal, timeout_seconds)
+        if method in _LOOKED_FOR:
+            return await self._find(sorted(shards), method, data, principal, timeout_seconds)
+        return await self._list(sorted(shards), method, request, principal, timeout_seconds)
+
+    async def _ask(
+        self,
+        shard: str,
+        method: int,
+        data: bytes,
+        before: str,
+        principal: lane_pb2.Principal,
+        timeout_seconds: float,
+    ) -> bytes:
+        deadline = time.monotonic() + timeout_seconds
+        clients = self._in_order(shard)
+        for client in clients[:-1]:
+            # So that time is left for another one when this one hangs.
+            share = (deadline - time.monotonic()) / 2
+            try:
+                return await client.read(method, data, principal, share, shard=shard, before=before)
+            except Refused as refused:
+                if refused.reason != "SHARD_UNAVAILABLE":
+                    raise
+        left = max(deadline - time.monotonic(), 0.001)
+        return await clients[-1].read(method, data, principal, left, shard=shard, before=before)
+
+    def _in_order(self, shard: str) -> Sequence[QueryClient]:
+        holder = self._topology.holder(shard)
+        others = [target for target in self._clients if target != holder]
+        self._turn += 1
+        if others:
+            turn = self._turn % len(others)
+            others = others[turn:] + others[:turn]
+        targets = [holder, *others] if holder is not None else others
+        return [self._clients[target] for target in targets[:TRIES_MAX]]
+
+    async def _find(
+        self,
+        shards: Sequence[str],
+        method: int,
+        data: bytes,
+        principal: lane_pb2.Principal,
+        timeout_seconds: float,
+    ) -> bytes:
+        """Return what the shards have; it is unknown only if every one of them says so."""
+        answers = await asyncio.gather(
+            *(self._ask(shard, method, data, "", principal, timeout_seconds) for shard in shards),
+            return_exceptions=True,
+        )
+        found = [answer for answer in answers if isinstance(answer, bytes)]
+        if found:
+            # Messages one after the other are one message, with all that is repeated in them.
+            return b"".join(found) if method == lane_pb2.METHOD_GET_REQUEST else found[0]
+        raise min(
+            (answer for answer in answers if isinstance(answer, BaseException)),
+            key=lambda error: isinstance(error, Refused) and error.reason in _NOT_FOUND,
+        )
+
+    async def _list(
+        self,
+        shards: Sequence[str],
+        method: int,
+        request: Any,
+        principal: lane_pb2.Principal,
+        timeout_seconds: float,
+    ) -> bytes:
+        """Return one page of what all the shards have, newest first."""
+        kind = merging.KINDS[method]
+        filters = (principal.tenant_id, principal.merchant_id, *kind.filters(request))
+        places = merging.read_token(request.page_token, filters, shards)
+        asked = [shard for shard in shards if places[shard] is not None]
+        answers = await asyncio.gather(
+            *(
+                self._ask(shard, method, *_part(request, places[shard]), principal, timeout_seconds)
+                for shard in asked
+            )
+        )
+        pages = {
+            shard: kind.response.FromString(answer)
+            for shard, answer in zip(asked, answers, strict=True)
+        }
+        merged = merging.merge(kind, pages, places, request.page_size)
+        answer: bytes = merging.response(kind, pages, merged, filters).SerializeToString()
+        return answer
+
+    async def get_api_key(
+        self, key_id: str, timeout_seconds: float
+    ) -> query_pb2.GetApiKeyResponse | None:
+        """Return a key's record, or None when there is no such key; raises AioRpcError."""
+        clients = self._in_order("")
+        for client in clients[:-1]:
+            try:
+                return await client.get_api_key(key_id, timeout_seconds / 2)
+            except grpc.aio.AioRpcError:
+                continue
+        return await clients[-1].get_api_key(key_id, timeout_seconds / len(clients))
+
+
+def _part(request: Any, place: str | None) -> tuple[bytes, str]:
+    """Return the request for one shard's part of a list, and the id below which it begins."""
+    request.page_token = place[1:] if place and place.startswith(".") else ""
+    return request.SerializeToString(), "" if request.page_token else place or ""
