@@ -137,6 +137,8 @@ class Run:
 
     def _longer(self) -> dict[str, Any]:
         wanted, found = self._wanted, {}
+        if "unary" not in self._rounds:
+            return found  # The knee is one of unary calls; the other part of a run has them.
         if wanted.knee:
             found["knee"] = endurance.with_pages(
                 self._find_knee(), self._offer, wanted.lengths, wanted.pages, self._say

@@ -126,7 +126,10 @@ async def test_the_process_serves_until_sigterm(tmp_path: Path) -> None:
     async with process(env) as child:
         assert child.stderr is not None
         async with asyncio.timeout(conftest.CALL_SECONDS_MAX):
-            started: dict[str, Any] = json.loads(await child.stderr.readline())
+            # Before it, that nobody answers where the processor should be.
+            started: dict[str, Any] = {}
+            while started.get("event") != "gateway_started":
+                started = json.loads(await child.stderr.readline())
         async with grpc.aio.insecure_channel(address) as channel:
             check: Any = channel.unary_unary("/grpc.health.v1.Health/Check")
             health = await check(b"", timeout=conftest.CALL_SECONDS_MAX)
