@@ -136,7 +136,8 @@ class Run:
         return self._once(OPEN, seconds, rate)
 
     def _longer(self) -> dict[str, Any]:
-        wanted, found = self._wanted, {}
+        wanted = self._wanted
+        found: dict[str, Any] = {}
         if "unary" not in self._rounds:
             return found  # The knee is one of unary calls; the other part of a run has them.
         if wanted.knee:
