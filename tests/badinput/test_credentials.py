@@ -16,7 +16,7 @@ OPERATOR_ALONE = {
 NOT_THE_OPERATOR = {
     *("AuthorizePayment", "CapturePayment", "VoidPayment", "RefundPayment", "ReversePayment"),
 }
-NOT_A_MERCHANT = OPERATOR_ALONE | {"CreateAccount", "ListAccounts", "CreateTransfer"}
+NOT_A_MERCHANT = OPERATOR_ALONE | {"CreateAccount", "ListAccounts", "CreateTransfer", "GetRequest"}
 REFUSED_TO = {
     "service": OPERATOR_ALONE,
     "operator": NOT_THE_OPERATOR,

@@ -12,7 +12,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from gateway import methods
-from tender.v1 import account_pb2, merchant_pb2, payment_pb2
+from tender.v1 import account_pb2, merchant_pb2, payment_pb2, request_pb2
 
 CALL_SECONDS_MAX: Final = 10.0
 _COMMANDS_PER_MESSAGE: Final = 20
@@ -22,6 +22,7 @@ _SERVICES: Final = [
     payment_pb2.DESCRIPTOR.services_by_name["PaymentService"],
     account_pb2.DESCRIPTOR.services_by_name["AccountService"],
     merchant_pb2.DESCRIPTOR.services_by_name["MerchantService"],
+    request_pb2.DESCRIPTOR.services_by_name["RequestService"],
 ]
 # They carry commands that have methods of their own; test_bulk.py holds them to the same rules.
 AUTHORIZE_PAYMENTS: Final = "/tender.v1.PaymentService/AuthorizePayments"
