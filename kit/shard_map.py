@@ -100,7 +100,7 @@ def _split(region: str, shards: Sequence[str]) -> list[BucketRange]:
     ends = [number * buckets.BUCKETS // count for number in range(count + 1)]
     return [
         BucketRange(region, first, after - 1, shard)
-        for shard, first, after in zip(shards, ends, ends[1:], strict=True)
+        for shard, (first, after) in zip(shards, itertools.pairwise(ends), strict=True)
     ]
 
 
