@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -57,12 +58,19 @@ _made = 0
 @pytest.fixture
 async def shard(engines: Stack, shard_template: str) -> AsyncIterator[Shard]:
     """A fresh shard, dropped afterwards."""
+    async with fresh_shard(engines, shard_template) as fresh:
+        yield fresh
+
+
+@asynccontextmanager
+async def fresh_shard(engines: Stack, template: str) -> AsyncIterator[Shard]:
+    """Make a shard that is dropped at the end of the block; for tests that need several."""
     global _made
     _made += 1
     name = f"shard_{_made}"
     admin = await asyncpg.connect(with_database(engines.endpoints.owner_url, "template1"))
     try:
-        await admin.execute(f"CREATE DATABASE {name} TEMPLATE {shard_template}")
+        await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         endpoints = engines.endpoints
         yield Shard(
             with_database(endpoints.owner_url, name),
