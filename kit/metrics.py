@@ -1,6 +1,7 @@
 """Every metric of both servers, and the small HTTP server that shows them."""
 
 import bisect
+import functools
 import threading
 from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
@@ -96,42 +97,92 @@ IN_FLIGHT: Final = _Watched(GATEWAY_IN_FLIGHT)
 HELD_BACK: Final = _Watched(GATEWAY_HELD_BACK)
 STREAMS: Final = _Watched(GATEWAY_STREAMS)
 
-# The lane.
+# The lanes, by shard. A lane writes to them through its LaneMeter.
 LANE_BATCH_SIZE = Histogram(
-    "tender_lane_batch_size", "Commands in a batch.", buckets=_BATCH_SIZE_BUCKETS
+    "tender_lane_batch_size", "Commands in a batch.", ["shard"], buckets=_BATCH_SIZE_BUCKETS
 )
 LANE_DECIDE = Histogram(
-    "tender_lane_decide_seconds", "Deciding one batch.", buckets=_BATCH_SECONDS_BUCKETS
+    "tender_lane_decide_seconds", "Deciding one batch.", ["shard"], buckets=_BATCH_SECONDS_BUCKETS
 )
 LANE_APPLY = Histogram(
-    "tender_lane_apply_seconds", "Committing one batch.", buckets=_BATCH_SECONDS_BUCKETS
+    "tender_lane_apply_seconds", "Committing one batch.", ["shard"], buckets=_BATCH_SECONDS_BUCKETS
 )
 LANE_LOAD = Histogram(
-    "tender_lane_load_seconds", "Loading keys and cold accounts.", buckets=_BATCH_SECONDS_BUCKETS
+    "tender_lane_load_seconds",
+    "Loading keys and cold accounts.",
+    ["shard"],
+    buckets=_BATCH_SECONDS_BUCKETS,
 )
-LANE_QUEUE_DEPTH = Gauge("tender_lane_queue_depth", "Commands that wait for a batch.")
-LANE_EPOCH = Gauge("tender_lane_epoch", "Epoch under which this process owns the lane.")
-LANE_OPEN = Gauge("tender_lane_open", "1 while the lane takes commands.")
-LANE_TAKEOVERS = Counter("tender_lane_takeovers_total", "Times this process took the lane.")
+LANE_QUEUE_DEPTH = Gauge("tender_lane_queue_depth", "Commands that wait for a batch.", ["shard"])
+LANE_EPOCH = Gauge("tender_lane_epoch", "Epoch under which this process owns the lane.", ["shard"])
+LANE_OPEN = Gauge("tender_lane_open", "1 while the lane takes commands.", ["shard"])
+LANE_TAKEOVERS = Counter(
+    "tender_lane_takeovers_total", "Times this process took the lane.", ["shard"]
+)
 LANE_COMMANDS = Counter(
     "tender_lane_commands_total",
     "Commands by what became of them: ok, replayed, declined or the reason of a refusal.",
-    ["method", "outcome"],
+    ["shard", "method", "outcome"],
 )
 LANE_BISECTIONS = Counter(
-    "tender_lane_bisections_total", "Batches halved to find a poisonous command.", ["tenant"]
+    "tender_lane_bisections_total",
+    "Batches halved to find a poisonous command.",
+    ["shard", "tenant"],
 )
 LANE_INTERNAL_ERRORS = Counter(
-    "tender_lane_internal_errors_total", "Commands that failed for a reason of our own."
+    "tender_lane_internal_errors_total", "Commands that failed for a reason of our own.", ["shard"]
 )
-LANE_HOLDS_EXPIRED = Counter("tender_lane_holds_expired_total", "Holds that ran out.")
+LANE_HOLDS_EXPIRED = Counter("tender_lane_holds_expired_total", "Holds that ran out.", ["shard"])
 LANE_REQUEST_KEYS_DELETED = Counter(
-    "tender_lane_request_keys_deleted_total", "Request keys deleted after their retention."
+    "tender_lane_request_keys_deleted_total",
+    "Request keys deleted after their retention.",
+    ["shard"],
 )
 LANE_CLOCK_SKEW = Gauge(
-    "tender_lane_clock_skew_seconds", "How far the database's clock is from lane time."
+    "tender_lane_clock_skew_seconds", "How far the database's clock is from lane time.", ["shard"]
 )
-JOURNAL_SEQ = Gauge("tender_journal_seq", "Last committed sequence number of the journal.")
+JOURNAL_SEQ = Gauge(
+    "tender_journal_seq", "Last committed sequence number of the journal.", ["shard"]
+)
+
+
+class LaneMeter:
+    """One lane's series, looked up once: a batch must not pay for labels."""
+
+    def __init__(self, shard: str) -> None:
+        self._shard = shard
+        self.batch_size = LANE_BATCH_SIZE.labels(shard)
+        self.decide = LANE_DECIDE.labels(shard)
+        self.apply = LANE_APPLY.labels(shard)
+        self.load = LANE_LOAD.labels(shard)
+        self.queue_depth = LANE_QUEUE_DEPTH.labels(shard)
+        self.epoch = LANE_EPOCH.labels(shard)
+        self.open = LANE_OPEN.labels(shard)
+        self.takeovers = LANE_TAKEOVERS.labels(shard)
+        self.internal_errors = LANE_INTERNAL_ERRORS.labels(shard)
+        self.holds_expired = LANE_HOLDS_EXPIRED.labels(shard)
+        self.request_keys_deleted = LANE_REQUEST_KEYS_DELETED.labels(shard)
+        self.clock_skew = LANE_CLOCK_SKEW.labels(shard)
+        self.journal_seq = JOURNAL_SEQ.labels(shard)
+        self._commands: dict[tuple[str, str], Counter] = {}
+
+    def count_commands(self, method: str, outcome: str, count: int) -> None:
+        """Count commands by outcome; both names come from fixed sets, so the cache is bounded."""
+        counter = self._commands.get((method, outcome))
+        if counter is None:
+            counter = LANE_COMMANDS.labels(self._shard, method, outcome)
+            self._commands[method, outcome] = counter
+        counter.inc(count)
+
+    def count_bisection(self, tenant_id: str) -> None:
+        """Count a batch that was halved with commands of a tenant in it."""
+        LANE_BISECTIONS.labels(self._shard, tenant_id).inc()
+
+
+@functools.cache
+def lane_meter(shard: str) -> LaneMeter:
+    """Return the meter of a shard's lane; a process serves few shards."""
+    return LaneMeter(shard)
 
 
 class _Series:
@@ -189,17 +240,6 @@ class RpcMeter:
         codes[code] = codes.get(code, 0) + 1
         series.seconds += seconds
         series.buckets[bisect.bisect_left(_RPC_BUCKETS, seconds)] += 1
-
-
-_lane_commands: dict[tuple[str, str], Counter] = {}
-
-
-def count_lane_commands(method: str, outcome: str, count: int) -> None:
-    """Count commands by outcome; both names come from fixed sets, so the cache is bounded."""
-    counter = _lane_commands.get((method, outcome))
-    if counter is None:
-        counter = _lane_commands[method, outcome] = LANE_COMMANDS.labels(method, outcome)
-    counter.inc(count)
 
 
 class MetricsServer:

@@ -66,6 +66,7 @@ class Beats:
         self._cache = cache
         self._room = room
         self._place = place
+        self._meter = metrics.lane_meter(place.shard)
         self._opened = opened
         self._decider = Decider(cache, room, place)
         self._finish = finish
@@ -137,7 +138,7 @@ class Beats:
             entries, batch, expiring=self.clock.trusted, monotonic_now=time.monotonic()
         )
         self._serial = batch.context.mint.serial
-        metrics.LANE_DECIDE.observe(time.perf_counter() - started)
+        self._meter.decide.observe(time.perf_counter() - started)
         return done
 
     def _new_batch(self) -> OpenBatch:
@@ -178,12 +179,12 @@ class Beats:
         """Reply for what is committed."""
         while self._unsettled:
             batch = self._unsettled.popleft()
-            metrics.LANE_BATCH_SIZE.observe(len(batch.replies))
-            metrics.LANE_HOLDS_EXPIRED.inc(batch.holds_expired)
+            self._meter.batch_size.observe(len(batch.replies))
+            self._meter.holds_expired.inc(batch.holds_expired)
             self._finish(batch.replies)
             self._signal()  # Those that waited for one of these.
             self._cache.evict(self._spared)
-            metrics.LANE_QUEUE_DEPTH.set(len(self._room))
+            self._meter.queue_depth.set(len(self._room))
 
     async def _apply(self, batch: OpenBatch) -> None:
         self._flying = sealed = batch.seal(self.head)
@@ -208,9 +209,9 @@ class Beats:
         seconds = time.perf_counter() - started
         self.seq, self.head = sealed.seq, sealed.hash
         self._learn_pace(len(batch.replies), seconds)
-        metrics.JOURNAL_SEQ.set(sealed.seq)
-        metrics.LANE_REQUEST_KEYS_DELETED.inc(len(sealed.deleted_keys))
-        metrics.LANE_APPLY.observe(seconds)
+        self._meter.journal_seq.set(sealed.seq)
+        self._meter.request_keys_deleted.inc(len(sealed.deleted_keys))
+        self._meter.apply.observe(seconds)
 
     def _undo(self, batch: OpenBatch) -> None:
         """Forget a batch that was not committed, and the one decided on top of it."""
@@ -232,7 +233,7 @@ class Beats:
     async def _bisect(self, entries: list[Entry], error: Rejected) -> None:
         """Reload, and decide each half anew (R7)."""
         for tenant_id in {key[0] for entry in entries if (key := entry.request_key)}:
-            metrics.LANE_BISECTIONS.labels(tenant_id).inc()
+            self._meter.count_bisection(tenant_id)
         if len(entries) == 1:
             self._fail(entries[0], error)
             return
@@ -257,7 +258,7 @@ class Beats:
                 self._fail(entry, error)
 
     def _fail(self, entry: Entry, error: Exception) -> None:
-        metrics.LANE_INTERNAL_ERRORS.inc()
+        self._meter.internal_errors.inc()
         self._finish([(entry, internal_error(entry, error))])
 
     def _spared(self) -> set[Item]:

@@ -34,6 +34,7 @@ class Housekeeping:
         self._storage = storage
         self._submit = submit
         self._shard = shard
+        self._meter = metrics.lane_meter(shard)
         self._round_seconds = round_seconds
         self._retention_us = retention_seconds * 1_000_000
         self._looked_at = self._anchored_at = 0.0
@@ -54,7 +55,7 @@ class Housekeeping:
         now = clock.now()
         due = await self._storage.due(now, now - self._retention_us, ITEMS_MAX)
         skew = clock.compare(due.clock)
-        metrics.LANE_CLOCK_SKEW.set(skew / 1_000_000)
+        self._meter.clock_skew.set(skew / 1_000_000)
         if not clock.trusted:
             log.error("clock_skew", skew_seconds=skew / 1_000_000)
             return

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import random
 import time
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import structlog
@@ -50,6 +51,10 @@ class Limits(NamedTuple):
     housekeeping_seconds: float = 1.0
 
 
+def _tell_nobody(_shard: str, _epoch: int) -> None:
+    """For a lane that nobody looks for."""
+
+
 class LaneLost(Exception):
     """The lane must be taken over again before anything more is decided."""
 
@@ -66,12 +71,16 @@ class Lane:
         owner: str,
         limits: Limits | None = None,
         lease: Lease | None = None,
+        on_ownership: Callable[[str, int], None] = _tell_nobody,
     ) -> None:
+        """`on_ownership` hears the shard and the epoch of a takeover, or 0 when it is over."""
         self._storage = storage
         self._lease = lease or NoLease()
         self._owner = owner
         self._limits = limits or Limits()
         self._place = needs.Place(region, shard)
+        self._meter = metrics.lane_meter(shard)
+        self._tell = on_ownership
         self._cache = Cache(self._limits.cache_items_max)
         self._room = WaitingRoom(
             self._cache,
@@ -101,6 +110,11 @@ class Lane:
         """Whether the lane decides commands now."""
         return self._beats is not None
 
+    @property
+    def is_away(self) -> bool:
+        """Whether it refuses what comes: it stops, or is closed for longer than callers wait."""
+        return self._refusing or self._closed_too_long()
+
     async def opened(self) -> None:
         """Return once the lane decides commands."""
         await self._opened_event.wait()
@@ -123,7 +137,7 @@ class Lane:
                 evict = await self._lease.claim(self._owner)
                 opened = await self._storage.open(self._owner, evict=evict)
             except Unavailable as error:
-                log.info("lane_not_open", reason=str(error))
+                log.info("lane_not_open", shard=self._place.shard, reason=str(error))
                 if self._closed_too_long():
                     self._reply_to_all()
                 await asyncio.sleep(delay * random.uniform(0.5, 1.0))
@@ -143,6 +157,7 @@ class Lane:
     async def stop(self, grace_seconds: float) -> None:
         """Refuse what comes, decide what waits, then let `run` give the lane up."""
         self._refusing = True
+        self._tell(self._place.shard, 0)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_seconds if self.is_open else 0):
                 await self._idle.wait()
@@ -169,10 +184,12 @@ class Lane:
         self._room.load_keys_for(KEYS_TAKEOVER_SECONDS)
         self._room.restart()
         self._signal()
-        metrics.LANE_EPOCH.set(ownership.epoch)
-        metrics.LANE_OPEN.set(1)
-        metrics.LANE_TAKEOVERS.inc()
-        metrics.JOURNAL_SEQ.set(opened.seq)
+        self._meter.epoch.set(ownership.epoch)
+        self._meter.open.set(1)
+        self._meter.takeovers.inc()
+        self._meter.journal_seq.set(opened.seq)
+        if not self._refusing:
+            self._tell(ownership.shard, ownership.epoch)
         log.info(
             "lane_opened",
             shard=ownership.shard,
@@ -186,7 +203,8 @@ class Lane:
         self._beats = None
         self._opened_event.clear()
         self._closed_at = time.monotonic()
-        metrics.LANE_OPEN.set(0)
+        self._meter.open.set(0)
+        self._tell(self._place.shard, 0)
 
     def _now(self) -> int:
         """Return the time by which holds are due; 0, at which none is, while it is in doubt."""
@@ -218,7 +236,8 @@ class Lane:
         except* LaneLost:
             pass
         except* (Fenced, Ambiguous, Conflict, Unavailable) as lost:
-            log.warning("lane_lost", reasons=[repr(error) for error in lost.exceptions])
+            reasons = [repr(error) for error in lost.exceptions]
+            log.warning("lane_lost", shard=self._place.shard, reasons=reasons)
 
     async def _wait_for_stop(self) -> None:
         await self._stopping.wait()
@@ -234,7 +253,7 @@ class Lane:
                 counts[label] = counts.get(label, 0) + 1
             entry.reply(reply)
         for (method, outcome), count in counts.items():
-            metrics.count_lane_commands(method, outcome, count)
+            self._meter.count_commands(method, outcome, count)
         if not len(self._room):
             self._idle.set()
 
@@ -248,7 +267,7 @@ class Lane:
                 continue
             started = time.perf_counter()
             loaded = await self._storage.load(items)
-            metrics.LANE_LOAD.observe(time.perf_counter() - started)
+            self._meter.load.observe(time.perf_counter() - started)
             self._room.loaded(items, loaded)
             self._signal()
 

@@ -96,8 +96,10 @@ def test_a_call_is_counted_and_timed() -> None:
 
 
 def test_a_lane_command_is_counted_by_its_outcome() -> None:
-    metrics.count_lane_commands("TestMethod", "declined", 1)
-    metrics.count_lane_commands("TestMethod", "declined", 1)
+    meter = metrics.lane_meter("test")
 
-    labels = {"method": "TestMethod", "outcome": "declined"}
+    meter.count_commands("TestMethod", "declined", 1)
+    metrics.lane_meter("test").count_commands("TestMethod", "declined", 1)
+
+    labels = {"shard": "test", "method": "TestMethod", "outcome": "declined"}
     assert REGISTRY.get_sample_value("tender_lane_commands_total", labels) == 2
