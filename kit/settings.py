@@ -18,7 +18,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from kit import addresses, api_keys
+from kit import addresses, api_keys, shard_settings
+from kit.shard_map import SHARD_FORM
 
 PREFIX: Final = "TENDER_"
 FILE_VARIABLE: Final = "TENDER_SETTINGS_FILE"
@@ -34,6 +35,10 @@ class BadSettings(Exception):
 def _address(value: str) -> str:
     addresses.host_and_port(value)
     return value
+
+
+def _none_if_empty(value: object) -> object:
+    return None if value == "" else value
 
 
 def _split(value: object) -> object:
@@ -180,14 +185,22 @@ class ProcessorSettings(Settings):
     replica_database_urls: SecretUrls = Field(
         (), description="Standbys for reads, separated by commas."
     )
+    shards_file: Annotated[Path | None, BeforeValidator(_none_if_empty)] = Field(
+        None,
+        description="JSON file of the shards to serve, which others may not read; "
+        "empty means the one of TENDER_SHARD, with the URLs above.",
+    )
+    directory_database_url: SecretUrl = Field(
+        "",
+        description="The database with the shard map and the API keys, as a role that only reads; "
+        "the first shard's when empty.",
+    )
     kafka_bootstrap: str = Field("", description="Kafka brokers; empty means without.")
     processor_listen: Address = Field("127.0.0.1:50052", description="Where gateways connect.")
     metrics_listen: Address = Field(
         "127.0.0.1:9465", description="Where Prometheus finds /metrics and /healthz."
     )
-    shard: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,16}$")] = Field(
-        "s1", description="Name of the shard."
-    )
+    shard: Annotated[str, Field(pattern=SHARD_FORM)] = Field("s1", description="Name of the shard.")
     queue_commands_max: int = Field(
         20_000, ge=1, le=1_000_000, description="Commands that may wait for a batch."
     )
@@ -210,6 +223,24 @@ class ProcessorSettings(Settings):
     sweep_interval_seconds: float = Field(
         1, gt=0, le=3_600, description="Between two sweeps of expired holds and old request keys."
     )
+
+    def shards(self) -> tuple[shard_settings.ShardSettings, ...]:
+        """Return the shards that this processor may serve, at least one. Raises BadSettings."""
+        if self.shards_file is None:
+            return (
+                # Looked at already, under the names of these settings.
+                shard_settings.ShardSettings.model_construct(
+                    shard=self.shard,
+                    region=self.region,
+                    database_url=self.database_url,
+                    query_database_url=self.query_database_url,
+                    replica_database_urls=self.replica_database_urls,
+                ),
+            )
+        try:
+            return shard_settings.read(self.shards_file)
+        except shard_settings.BadShards as bad:
+            raise BadSettings(f"{PREFIX}SHARDS_FILE: {bad}") from None
 
 
 SERVERS: Final[tuple[type[Settings], ...]] = (GatewaySettings, ProcessorSettings)

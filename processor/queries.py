@@ -1,7 +1,7 @@
 """Reads of one shard: what they need from storage, and the servicer that answers them."""
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -9,7 +9,7 @@ import grpc
 from google.protobuf.message import Message
 
 from kit import serving
-from processor import answers, pages, stored_requests, translate
+from processor import answers, hosting, pages, stored_requests, translate
 from processor.domain import refusals
 from processor.domain.accounts import Account
 from processor.domain.commands import Principal
@@ -86,13 +86,20 @@ class Snapshot(Protocol):
 
 
 class Queries(Protocol):
-    """Where reads go. Both may raise Unavailable."""
+    """Where reads of a shard go."""
 
     def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
-        """Open a snapshot, so that all parts of an answer belong to one commit."""
+        """Open a snapshot, so that all parts of an answer belong to one commit.
+
+        Raises Unavailable.
+        """
+
+
+class Keys(Protocol):
+    """Where API keys are found."""
 
     async def api_key(self, key_id: str) -> ApiKey | None:
-        """Return an API key, None if it is unknown or revoked."""
+        """Return an API key, None if it is unknown or revoked. Raises Unavailable."""
 
 
 class Reader(NamedTuple):
@@ -289,19 +296,25 @@ def clock() -> int:
 class QueryServicer(query_pb2_grpc.QueryServiceServicer):
     """Answers reads with the public response or a refusal."""
 
-    def __init__(self, queries: Queries, clock: Callable[[], int] = clock) -> None:
-        self._queries = queries
+    def __init__(
+        self, shards: Mapping[str, Queries], keys: Keys, clock: Callable[[], int] = clock
+    ) -> None:
+        self._shards = shards
+        self._keys = keys
         self._clock = clock
 
     async def Read(
         self, request: query_pb2.ReadRequest, context: serving.Context
     ) -> query_pb2.ReadResponse:
-        """Carry out a public read."""
+        """Carry out a public read of one shard."""
+        queries = hosting.part_of(self._shards, request.shard)
+        if queries is None:
+            return query_pb2.ReadResponse(refusal=_UNAVAILABLE)
         message_type, read = METHODS[request.method]
         asked = message_type.FromString(request.request)
         who = translate.principal(request.principal)
         try:
-            async with self._queries.snapshot() as snapshot:
+            async with queries.snapshot() as snapshot:
                 found = await read(Reader(snapshot, who, self._clock(), request.before), asked)
         except refusals.Refused as refused:
             return query_pb2.ReadResponse(refusal=_refusal(refused))
@@ -314,7 +327,7 @@ class QueryServicer(query_pb2_grpc.QueryServiceServicer):
     ) -> query_pb2.GetApiKeyResponse:
         """Return an API key's record."""
         try:
-            key = await self._queries.api_key(request.key_id)
+            key = await self._keys.api_key(request.key_id)
         except Unavailable:
             await context.abort(grpc.StatusCode.UNAVAILABLE, SHARD_UNAVAILABLE.message)
         if key is None:

@@ -3,14 +3,15 @@
 import asyncio
 import functools
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final
 
+import grpc
 import structlog
 from google.protobuf.message import DecodeError
 
 from kit import serving
-from processor import translate
+from processor import hosting, translate
 from processor.domain.commands import Principal
 from processor.entries import QUEUE_FULL, Entry, Reply, untranslatable
 from processor.lane import Lane
@@ -30,13 +31,18 @@ OUTBOX_MAX: Final = 5_000
 TIMEOUT_MS_DEFAULT: Final = 10_000
 """For commands that come without a deadline."""
 
+LOOK_SECONDS: Final = 0.1
+"""How soon a gateway learns that it has to look for a lane elsewhere."""
+
 _NAMES: Final = {number: name.removeprefix("METHOD_") for name, number in lane_pb2.Method.items()}
 
 
 class _Outbox:
     """Answers on their way to one gateway."""
 
-    def __init__(self) -> None:
+    def __init__(self, lane: Lane, shard: str) -> None:
+        self.lane = lane
+        self.shard = shard  # As the gateway named it, perhaps not at all.
         self.answers: list[tuple[int, Reply]] = []
         self.filled = asyncio.Event()
         self.drained = asyncio.Event()
@@ -81,9 +87,20 @@ class _Outbox:
 class LaneServicer(lane_pb2_grpc.LaneServiceServicer):
     """Serves any number of gateways. A stream that breaks leaves its commands running."""
 
-    def __init__(self, lane: Lane) -> None:
-        self._lane = lane
+    def __init__(self, lanes: Mapping[str, Lane]) -> None:
+        self._lanes = lanes
         self._outboxes: set[_Outbox] = set()
+
+    async def run(self) -> None:
+        """End the streams of lanes that are gone, until cancelled.
+
+        A stream that names no shard stays: its gateway knows this processor alone, and waits.
+        """
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            for outbox in self._outboxes:
+                if outbox.shard and outbox.lane.is_away and not outbox.lane.is_open:
+                    outbox.close()
 
     def end_streams(self) -> None:
         """Let every stream end once its outcomes are sent: gateways go on with the successor."""
@@ -96,7 +113,11 @@ class LaneServicer(lane_pb2_grpc.LaneServiceServicer):
         context: serving.Context,
     ) -> AsyncIterator[lane_pb2.ExecuteResponse]:
         """Answer every command once, in any order."""
-        outbox = _Outbox()
+        shard = _named_shard(context)
+        lane = hosting.part_of(self._lanes, shard)
+        if lane is None or (shard and lane.is_away):
+            await context.abort(grpc.StatusCode.UNAVAILABLE, hosting.NOT_HELD)
+        outbox = _Outbox(lane, shard)
         self._outboxes.add(outbox)
         reader = asyncio.create_task(self._read(request_iterator, outbox))
         try:
@@ -136,10 +157,11 @@ class LaneServicer(lane_pb2_grpc.LaneServiceServicer):
                 continue
             else:
                 reply = functools.partial(outbox.put_bulk, bulk_round, command.correlation_id)
-            self._submit(command, principal, reply, now)
+            self._submit(outbox.lane, command, principal, reply, now)
 
     def _submit(
         self,
+        lane: Lane,
         command: lane_pb2.Command,
         principal: Principal | None,
         reply: Callable[[Reply], None],
@@ -165,7 +187,15 @@ class LaneServicer(lane_pb2_grpc.LaneServiceServicer):
             # The gateway validates what it sends, so this is a mistake of ours.
             reply(untranslatable(_NAMES.get(method, "UNKNOWN"), error))
             return
-        self._lane.submit(entry)
+        lane.submit(entry)
+
+
+def _named_shard(context: serving.Context) -> str:
+    """Return the shard that a stream is for; empty when it does not say."""
+    for key, value in context.invocation_metadata() or ():
+        if key == hosting.SHARD_METADATA:
+            return value if isinstance(value, str) else value.decode("latin-1")
+    return ""
 
 
 def _response(answers: list[tuple[int, Reply]]) -> lane_pb2.ExecuteResponse:

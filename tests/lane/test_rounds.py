@@ -16,12 +16,19 @@ UNKNOWN = "ACCOUNT_UNKNOWN"
 WAIT_SECONDS_MAX = 10.0
 
 
+class Unnamed:
+    """The context of a stream that names no shard."""
+
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        return ()
+
+
 class Gateway:
     """Sends commands over a stream and collects the reasons that come back."""
 
     def __init__(self, servicer: LaneServicer) -> None:
         self._messages: asyncio.Queue[lane_pb2.ExecuteRequest] = asyncio.Queue()
-        self._outcomes: Any = servicer.Execute(self._sent(), None)  # type: ignore[arg-type]
+        self._outcomes: Any = servicer.Execute(self._sent(), Unnamed())  # type: ignore[arg-type]
 
     async def _sent(self) -> AsyncIterator[lane_pb2.ExecuteRequest]:
         while True:
@@ -55,7 +62,7 @@ class Gateway:
 async def test_a_round_in_which_a_bulk_command_was_refused_is_over() -> None:
     storage = MemoryLaneStore(Database(), "s1")
     async with running(storage, limits=Limits(queue_commands_max=10)) as lane:
-        gateway = Gateway(LaneServicer(lane))
+        gateway = Gateway(LaneServicer({"s1": lane}))
 
         first = await gateway.ask(1, 20)
         assert (first[0], first[-1]) == (UNKNOWN, FULL)
@@ -68,7 +75,7 @@ async def test_a_round_in_which_a_bulk_command_was_refused_is_over() -> None:
 async def test_commands_outside_of_rounds_are_let_in_whenever_there_is_room() -> None:
     storage = MemoryLaneStore(Database(), "s1")
     async with running(storage, limits=Limits(queue_commands_max=10)) as lane:
-        gateway = Gateway(LaneServicer(lane))
+        gateway = Gateway(LaneServicer({"s1": lane}))
 
         assert FULL in await gateway.ask(0, 20)
         assert await gateway.ask(0, 2) == [UNKNOWN, UNKNOWN]

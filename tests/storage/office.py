@@ -56,7 +56,7 @@ class Office:
         self, request: Message, by: Principal = SERVICE, *, seconds_later: int = LATER
     ) -> query_pb2.ReadResponse:
         now = self.shop.ledger.now + seconds_later * 1_000_000
-        servicer = QueryServicer(self.queries, lambda: now)
+        servicer = QueryServicer({"s1": self.queries}, self.queries, lambda: now)
         query = query_pb2.ReadRequest(
             method=REQUEST_TYPES[type(request)],  # type: ignore[arg-type]
             request=request.SerializeToString(),

@@ -129,7 +129,9 @@ async def test_a_snapshot_stays_as_it_was_when_others_write(office: Office) -> N
 @pytest.fixture
 async def stub(office: Office) -> AsyncIterator[query_pb2_grpc.QueryServiceStub]:
     server = grpc.aio.server()
-    query_pb2_grpc.add_QueryServiceServicer_to_server(QueryServicer(office.queries), server)
+    query_pb2_grpc.add_QueryServiceServicer_to_server(
+        QueryServicer({"s1": office.queries}, office.queries), server
+    )
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -157,7 +159,7 @@ async def test_an_api_key_is_found_until_it_is_revoked(
 
 async def test_reads_without_postgres_are_refused_as_unavailable() -> None:
     queries = PostgresQueries("postgresql://nobody@127.0.0.1:1/none", "s1")
-    servicer = QueryServicer(queries)
+    servicer = QueryServicer({"s1": queries}, queries)
 
     answer = await servicer.Read(
         query_pb2.ReadRequest(method=lane_pb2.METHOD_LIST_PAYMENTS),

@@ -1,0 +1,1 @@
+"""One processor process with the lanes of several shards."""

@@ -1,0 +1,139 @@
+"""What a processor tells of itself at every change: the map, and the lanes that it holds."""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import grpc
+import pytest
+
+from kit.shard_map import ShardMap
+from processor import directory as directory_module
+from processor.directory import SIGN_OF_LIFE_SECONDS, Directory
+from tests.conftest import Shard
+from tests.hosting.conftest import MAP, WAIT_SECONDS_MAX, Host, hosting, lanes
+
+NEWER = "UPDATE shard_map_version SET version = 2"
+CHANGE_SECONDS_MAX = 0.5
+POLL_SECONDS_MAX = 2.5
+
+
+async def execute(url: str, sql: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(sql)
+    finally:
+        await connection.close()
+
+
+async def test_all_that_is_known_is_told_at_once(host: Host) -> None:
+    started = time.monotonic()
+    watching = host.watch()
+
+    known = await watching.read()
+    seconds = time.monotonic() - started
+    watching.cancel()
+
+    assert seconds < CHANGE_SECONDS_MAX
+    assert known.processor
+    assert lanes(known) == {"s1": 1, "s2": 1}
+    assert ShardMap.from_message(known.shard_map) == MAP
+
+
+async def test_a_sign_of_life_comes_every_second(host: Host) -> None:
+    watching = host.watch()
+    async with asyncio.timeout(WAIT_SECONDS_MAX):
+        first = await watching.read()
+        started = time.monotonic()
+        second = await watching.read()
+        seconds = time.monotonic() - started
+    watching.cancel()
+
+    assert first == second
+    assert SIGN_OF_LIFE_SECONDS * 0.9 < seconds < SIGN_OF_LIFE_SECONDS + CHANGE_SECONDS_MAX
+
+
+async def test_a_newer_map_is_told(host: Host, shards: dict[str, Shard]) -> None:
+    watching = host.watch()
+    await watching.read()
+
+    await execute(shards["s1"].owner_url, NEWER)
+    started = time.monotonic()
+    async with asyncio.timeout(WAIT_SECONDS_MAX):
+        while (known := await watching.read()).shard_map.version != 2:
+            pass
+    watching.cancel()
+
+    assert time.monotonic() - started < POLL_SECONDS_MAX
+    assert ShardMap.from_message(known.shard_map).ranges == MAP.ranges
+
+
+async def test_a_stopping_processor_tells_that_it_holds_nothing_and_lets_watchers_go(
+    host: Host,
+) -> None:
+    watching = host.watch()
+    await watching.read()
+
+    stopped_at = time.monotonic()
+    host.stop.set_result("test")
+    told = []
+    async with asyncio.timeout(WAIT_SECONDS_MAX):
+        while (known := await watching.read()) is not grpc.aio.EOF:
+            told.append((lanes(known), time.monotonic() - stopped_at))
+
+    assert told[-1][0] == {}
+    assert min(seconds for held, seconds in told if not held) < CHANGE_SECONDS_MAX
+    assert await watching.code() == grpc.StatusCode.OK
+    await host.stopped
+
+
+async def test_without_a_map_the_lanes_are_told(tmp_path: Path, shards: dict[str, Shard]) -> None:
+    await execute(shards["s1"].owner_url, "DROP TABLE shard_map_ranges, shard_map_version")
+
+    async with hosting(tmp_path, shards) as host:
+        held = await host.tells()
+        watching = host.watch()
+        known = await watching.read()
+        watching.cancel()
+
+    assert set(held) == {"s1", "s2"}
+    assert not known.HasField("shard_map")
+
+
+async def test_one_watcher_too_many_is_turned_away(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(directory_module, "WATCHERS_MAX", 2)
+    watching = [host.watch() for _ in range(2)]
+    for each in watching:
+        await each.read()
+
+    refused = host.watch()
+    code = await refused.code()
+    for each in watching:
+        each.cancel()
+
+    assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_only_who_has_the_internal_token_may_watch(host: Host) -> None:
+    watch: Any = host.channel.unary_stream("/tender.v1.DirectoryService/Watch")
+    call = watch(b"")
+
+    assert await call.code() == grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_a_lane_lost_twice_wakes_nobody() -> None:
+    directory = Directory("p1")
+    directory.note_ownership("s1", 3)
+    with directory.watched() as changed:
+        directory.note_ownership("s1", 0)
+        assert changed.is_set()
+        changed.clear()
+
+        directory.note_ownership("s1", 0)
+
+        assert not changed.is_set()
+        assert not directory.known().lanes
