@@ -38,6 +38,14 @@ class Rejected(StorageError):
     """The server refused the data, by a constraint for instance; nothing was done (R7)."""
 
 
+class LaneClosed(Unavailable):
+    """The lane is not held here at the moment; nothing was done."""
+
+
+class LaneBusy(Unavailable):
+    """The lane's queue is full; nothing was done."""
+
+
 class Ownership(NamedTuple):
     """Who writes a shard: a higher epoch beats a lower one; the incarnation names the history."""
 
