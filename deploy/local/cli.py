@@ -10,6 +10,7 @@ from deploy.local.commands import (
     merchants,
     payments,
     requests,
+    shards,
     shows,
     stacks,
 )
@@ -22,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for commands in (stacks, gateway, database, shows, payments, requests):
+for commands in (stacks, shards, gateway, database, shows, payments, requests):
     app.add_typer(commands.app)
 app.add_typer(accounts.transfers_app)
 app.add_typer(bench.app, name="bench")

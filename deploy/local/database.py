@@ -69,9 +69,19 @@ def at(other_url: str, where: str) -> str:
     return urlunsplit(parts._replace(netloc=f"{credentials}@{where}"))
 
 
+def named(other_url: str, name: str) -> str:
+    """Another database of the same server, with the same login."""
+    return urlunsplit(urlsplit(other_url)._replace(path=f"/{name}"))
+
+
 def where(of_url: str) -> str:
     """What may be shown of a URL: its host and port."""
     return urlsplit(of_url).netloc.rpartition("@")[2] or unquote(urlsplit(of_url).query)
+
+
+def name_in(of_url: str) -> str:
+    """The name of a URL's database."""
+    return urlsplit(of_url).path.lstrip("/")
 
 
 def probe(dsn: str) -> None:
@@ -131,17 +141,23 @@ async def _fetch_value(dsn: str, query: str, *arguments: object) -> Any:
 
 
 async def prepare_server(
-    maintenance_url: str, owner_url: str, replication: tuple[str, str], replicas: Sequence[str]
+    maintenance_url: str,
+    databases: Sequence[str],
+    replication: tuple[str, str],
+    replicas: Sequence[str],
 ) -> None:
     """Make what an embedded primary needs beside the schema, and drop forgotten replicas' slots."""
     async with _connected(maintenance_url) as connection:
-        if not await connection.fetchval(DATABASE_EXISTS, NAME):
-            await connection.execute(f"CREATE DATABASE {NAME}")
+        for name in databases:
+            if not await connection.fetchval(DATABASE_EXISTS, name):
+                # A constant and a number: nothing here needs quoting.
+                await connection.execute(f"CREATE DATABASE {name}")
         login, password = replication
         await _ensure_login(connection, login, password, "REPLICATION")
         await connection.execute(DROP_OTHER_SLOTS, list(replicas))
-    async with _connected(owner_url) as connection:
-        await connection.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
+    for name in databases:
+        async with _connected(named(maintenance_url, name)) as connection:
+            await connection.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
 
 
 async def prepare_logins(owner_url: str, logins: Sequence[tuple[str, str, str]]) -> None:

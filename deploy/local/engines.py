@@ -1,10 +1,20 @@
 """Starts what Tender stands on, embedded or given, and knows where each of it is reached."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from deploy.local import database, folder, kafka, ports, postgres, servers, supervisor, valkey
+from deploy.local import (
+    database,
+    folder,
+    kafka,
+    layout,
+    ports,
+    postgres,
+    servers,
+    supervisor,
+    valkey,
+)
 from deploy.local.options import StackOptions
 
 EXTERNAL_SECONDS_MAX = 10.0
@@ -26,16 +36,14 @@ class Engines:
 
     def start(self) -> folder.Endpoints:
         """Start them; Postgres answers on return, the others come up meanwhile."""
-        primary = self._add_primary() if self.options.postgres_url is None else None
+        primaries = self._add_primaries()
         redis_url = self._add_valkey() if self.options.redis_url is None else self.options.redis_url
         bootstrap = self.options.kafka_bootstrap or self._add_kafka()
         self._await_given()
-        if primary is not None:
-            self._prepare_primary(primary)
-            self._add_replicas(primary)
-        owner_url = self.options.postgres_url if primary is None else primary.owner_url
-        assert owner_url is not None
-        return self._endpoints(owner_url, redis_url, bootstrap, primary)
+        for number, primary in enumerate(primaries):
+            self._prepare_primary(number, primary)
+            self._add_replicas(number, primary)
+        return self._endpoints(redis_url, bootstrap, primaries)
 
     def _await_given(self) -> None:
         """Wait for those that are not ours, so that a wrong address is noticed here."""
@@ -66,36 +74,44 @@ class Engines:
         self.children.add(kafka.service(port, servers.environment(), self.data.log("kafka")))
         return f"{ports.LOOPBACK}:{port}"
 
-    def _add_primary(self) -> postgres.Server:
-        postgres.make_socket_folder(postgres.socket_folder(self.data.root))
-        primary = self._postgres_server("postgres", None)
-        self.children.add(primary.service())
-        return primary
+    def _add_primaries(self) -> list[postgres.Server]:
+        """Start the primaries, none if a Postgres is given."""
+        names = self.options.primary_names()
+        if names:
+            postgres.make_socket_folder(postgres.socket_folder(self.data.root))
+        primaries = [self._postgres_server(name, None) for name in names]
+        for primary in primaries:
+            self.children.add(primary.service())
+        return primaries
 
-    def _prepare_primary(self, primary: postgres.Server) -> None:
+    def _prepare_primary(self, number: int, primary: postgres.Server) -> None:
         self.children.await_ready(primary.name)
+        replicas = [
+            self._postgres_server(name, primary) for name in self.options.replica_names(number)
+        ]
         database.run_async(
             database.prepare_server(
                 primary.maintenance_url,
-                primary.owner_url,
+                self.options.layout().databases_of(number),
                 (postgres.REPLICATION, primary.replication_password),
-                self.options.replica_names(),
+                [replica.slot for replica in replicas],
             )
         )
 
-    def _add_replicas(self, primary: postgres.Server) -> None:
-        for name in self.options.replica_names():
+    def _add_replicas(self, number: int, primary: postgres.Server) -> None:
+        for name in self.options.replica_names(number):
             self.children.add(self._postgres_server(name, primary).service())
 
     def await_replicas(self, endpoints: folder.Endpoints) -> None:
         """Wait until the replicas show what the primary holds now: its logins and its schema."""
-        for name, dsn in zip(self.options.replica_names(), endpoints.replica_urls, strict=True):
-            self.children.await_ready(name)
-            owner_url = database.at(endpoints.owner_url, database.where(dsn))
-            caught_up = functools.partial(
-                database.probe_replayed, owner_url, database.position(endpoints.owner_url)
-            )
-            _await(name, caught_up, CATCH_UP_SECONDS_MAX)
+        for place, shard in zip(self.options.layout().places(), endpoints.shards, strict=True):
+            names = self.options.replica_names(place.server)
+            reached = database.position(shard.owner_url) if names else ""
+            for name, dsn in zip(names, shard.replica_urls, strict=True):
+                self.children.await_ready(name)
+                owner_url = database.at(shard.owner_url, database.where(dsn))
+                caught_up = functools.partial(database.probe_replayed, owner_url, reached)
+                _await(name, caught_up, CATCH_UP_SECONDS_MAX)
 
     def _postgres_server(self, name: str, follows: postgres.Server | None) -> postgres.Server:
         return postgres.Server(
@@ -112,27 +128,46 @@ class Engines:
         )
 
     def _endpoints(
-        self, owner_url: str, redis_url: str, bootstrap: str, primary: postgres.Server | None
+        self, redis_url: str, bootstrap: str, primaries: Sequence[postgres.Server]
     ) -> folder.Endpoints:
         address = {name: f"{ports.LOOPBACK}:{port}" for name, port in self.port.items()}
-        query_url = self._login_url(owner_url, QUERY_LOGIN, "query_password")
-        replicas = [address[name] for name in self.options.replica_names()]
+        shards = [self._shard(place, primaries) for place in self.options.layout().places()]
+        first = shards[0]
         return folder.Endpoints(
             gateway=address["gateway"],
             processor=address["processor"],
             gateway_metrics=address["gateway_metrics"],
             processor_metrics=address["processor_metrics"],
-            owner_url=owner_url,
-            processor_url=self._login_url(owner_url, PROCESSOR_LOGIN, "processor_password"),
-            query_url=query_url,
-            replica_urls=tuple(database.at(query_url, where) for where in replicas),
+            owner_url=first.owner_url,
+            processor_url=first.processor_url,
+            query_url=first.query_url,
+            replica_urls=first.replica_urls,
             redis_url=redis_url,
             kafka_bootstrap=bootstrap,
             internal_token_file=self.data.secret_file("internal_token"),
             api_key_pepper_file=self.data.secret_file("api_key_pepper"),
             api_key_file=self.data.secrets / "dev_api_key",
-            postgres_socket_folder=None if primary is None else primary.socket_folder,
-            postgres_programs=None if primary is None else primary.programs,
+            postgres_socket_folder=primaries[0].socket_folder if primaries else None,
+            postgres_programs=primaries[0].programs if primaries else None,
+            shards=tuple(shards),
+        )
+
+    def _shard(
+        self, place: layout.Place, primaries: Sequence[postgres.Server]
+    ) -> folder.ShardEndpoints:
+        given = self.options.postgres_url
+        owner_url = given or primaries[place.server].owner_url(place.database)
+        query_url = self._login_url(owner_url, QUERY_LOGIN, "query_password")
+        replicas = self.options.replica_names(place.server)
+        return folder.ShardEndpoints(
+            name=place.name,
+            region=place.region,
+            owner_url=owner_url,
+            processor_url=self._login_url(owner_url, PROCESSOR_LOGIN, "processor_password"),
+            query_url=query_url,
+            replica_urls=tuple(
+                database.at(query_url, f"{ports.LOOPBACK}:{self.port[name]}") for name in replicas
+            ),
         )
 
     def _login_url(self, owner_url: str, login: str, secret: str) -> str:

@@ -22,8 +22,23 @@ class FolderBusy(Exception):
 
 
 @dataclass(frozen=True)
+class ShardEndpoints:
+    """Where one shard's database is reached."""
+
+    name: str
+    region: str
+    owner_url: str = field(repr=False)
+    processor_url: str = field(repr=False)
+    query_url: str = field(repr=False)
+    replica_urls: tuple[str, ...] = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Endpoints:
-    """Where a running stack is reached; addresses are `host:port`, URLs carry their passwords."""
+    """Where a running stack is reached; addresses are `host:port`, URLs carry their passwords.
+
+    The URLs of Postgres that are not in `shards` are those of its first one.
+    """
 
     gateway: str
     processor: str
@@ -41,6 +56,7 @@ class Endpoints:
     # Only with the embedded Postgres: where its Unix socket is and its programs (pgbench, psql).
     postgres_socket_folder: Path | None = None
     postgres_programs: Path | None = None
+    shards: tuple[ShardEndpoints, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,6 +98,11 @@ class Folder:
     @property
     def endpoints(self) -> Path:
         return self.secrets / "endpoints.json"
+
+    @property
+    def shards(self) -> Path:
+        """What TENDER_SHARDS_FILE names."""
+        return self.secrets / "shards.json"
 
     def log(self, name: str) -> Path:
         return self.logs / f"{name}.log"
@@ -181,9 +202,14 @@ def read_endpoints(data_dir: Path) -> Endpoints:
     return Endpoints(
         **content
         | {"replica_urls": tuple(content["replica_urls"])}
+        | {"shards": tuple(_shard(each) for each in content.get("shards", ()))}
         | {name: Path(content[name]) for name in paths}
         | {name: Path(content[name]) for name in optional_paths if content[name] is not None}
     )
+
+
+def _shard(content: dict[str, Any]) -> ShardEndpoints:
+    return ShardEndpoints(**content | {"replica_urls": tuple(content["replica_urls"])})
 
 
 def stop_running(data_dir: Path, timeout_seconds: float) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from deploy.local.layout import BadLayout, Layout, primary_name, replica_name
 from storage import migrate
 
 DEVELOPMENT_TENANT = "dev"
@@ -14,12 +15,16 @@ class StackOptions:
     """What a stack is to be made of; the defaults give everything embedded and on free ports.
 
     A URL or bootstrap list takes the place of the embedded server of that kind. Ports are by name:
-    postgres, replica1, ..., valkey, kafka, processor, gateway, processor_metrics, gateway_metrics.
+    postgres, replica1, ..., valkey, kafka, processor, gateway, processor_metrics, gateway_metrics;
+    of further Postgres servers postgres2, postgres2-replica1, ...
+
+    Shards are s1, s2, ...; regions and Postgres servers get them in turn. Raises BadLayout.
     """
 
     data_dir: Path
-    region: str = "eu"
-    shard: str = "s1"
+    shards: int = 1
+    regions: tuple[str, ...] = ("eu",)
+    servers: int = 1  # Of Postgres, each with its replicas.
     replicas: int = 1
     ports: Mapping[str, int] = field(default_factory=dict)
     postgres_url: str | None = field(default=None, repr=False)
@@ -39,18 +44,45 @@ class StackOptions:
     processor_module: str = "deploy.servers.processor"
     gateway_module: str = "deploy.servers.gateway"
 
-    def replica_names(self) -> list[str]:
-        """Of the embedded Postgres; a given one brings its own or none."""
+    def __post_init__(self) -> None:
+        if self.postgres_url is not None and self.shards > 1:
+            raise BadLayout("several shards need the embedded Postgres")
+        self.layout()
+
+    @property
+    def region(self) -> str:
+        """Of the first shard."""
+        return self.regions[0]
+
+    @property
+    def shard(self) -> str:
+        """The first one."""
+        return self.layout().places()[0].name
+
+    def layout(self) -> Layout:
+        """Which shards there are, and where."""
+        return Layout(self.shards, self.regions, self.servers)
+
+    def primary_names(self) -> list[str]:
+        """The embedded Postgres servers; a given one takes their place."""
         if self.postgres_url is not None:
             return []
-        return [f"replica{number}" for number in range(1, self.replicas + 1)]
+        return [primary_name(server) for server in range(self.servers)]
+
+    def replica_names(self, server: int = 0) -> list[str]:
+        """Of one embedded Postgres; a given one brings its own or none."""
+        if self.postgres_url is not None:
+            return []
+        return [replica_name(server, number + 1) for number in range(self.replicas)]
 
     def port_names(self) -> list[str]:
         """What needs a port: the embedded engines, and our own two servers."""
         embedded = {
-            "postgres": self.postgres_url is None,
             "valkey": self.redis_url is None,
             "kafka": self.kafka_bootstrap is None,
         }
+        postgres = self.primary_names()
+        for server in range(self.servers):
+            postgres += self.replica_names(server)
         servers = ["processor", "gateway", "processor_metrics", "gateway_metrics"]
-        return [name for name in embedded if embedded[name]] + self.replica_names() + servers
+        return [*postgres, *(name for name in embedded if embedded[name]), *servers]

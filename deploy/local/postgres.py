@@ -81,13 +81,18 @@ class Server:
     follows: "Server | None" = None
 
     @property
-    def owner_url(self) -> str:
-        return database.url(OWNER, self.owner_password, self.where)
+    def slot(self) -> str:
+        """Of a replica: its slot on its own primary; no slot may have a dash in its name."""
+        return self.name.rpartition("-")[2]
+
+    def owner_url(self, name: str) -> str:
+        """Of one of its databases."""
+        return database.url(OWNER, self.owner_password, self.where, name=name)
 
     @property
     def maintenance_url(self) -> str:
-        """Of the database that is there before ours is."""
-        return database.url(OWNER, self.owner_password, self.where, name="postgres")
+        """Of the database that is there before ours are."""
+        return self.owner_url("postgres")
 
     @property
     def where(self) -> str:
@@ -168,20 +173,20 @@ def _initialize(server: Server) -> None:
 
 def _continues(server: Server, primary: Server) -> bool:
     """Whether the replica can go on where it stopped: the primary kept what it needs."""
-    status = database.slot_status(primary.owner_url, server.name)
+    status = database.slot_status(primary.maintenance_url, server.slot)
     return server.data.exists() and status not in (None, "lost")
 
 
 def _copy(server: Server, primary: Server) -> None:
     """Copy the primary into a fresh replica folder, with a slot that keeps what comes after."""
-    database.renew_slot(primary.owner_url, server.name)
+    database.renew_slot(primary.maintenance_url, server.slot)
     shutil.rmtree(server.data, ignore_errors=True)
     unfinished = _unfinished(server.data)
     unfinished.mkdir(0o700)
     _give(unfinished)
     run(
         server.programs / "pg_basebackup",
-        *("-D", str(unfinished), "-X", "stream", "-S", server.name, "-c", "fast"),
+        *("-D", str(unfinished), "-X", "stream", "-S", server.slot, "-c", "fast"),
         *("-h", ports.LOOPBACK, "-p", str(primary.port), "-U", REPLICATION, "--no-password"),
         seconds_max=BASEBACKUP_SECONDS_MAX,
         env={"PGPASSWORD": server.replication_password},
@@ -206,7 +211,7 @@ def _configuration(server: Server) -> str:
     }
     if server.follows is not None:
         settings |= {
-            "primary_slot_name": server.name,
+            "primary_slot_name": server.slot,
             "primary_conninfo": f"host={ports.LOOPBACK} port={server.follows.port}"
             f" user={REPLICATION} password={server.replication_password}"
             f" application_name={server.name}",

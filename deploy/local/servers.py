@@ -25,9 +25,16 @@ def environment() -> dict[str, str]:
 
 
 def processor_environment(
-    endpoints: folder.Endpoints, database_url: str, query_url: str, region: str, shard: str
+    endpoints: folder.Endpoints,
+    database_url: str,
+    query_url: str,
+    region: str,
+    shard: str,
+    shards_file: Path | None = None,
 ) -> dict[str, str]:
-    return {
+    """Of a processor with one shard; with a file it has those of the file instead."""
+    several = {} if shards_file is None else {"TENDER_SHARDS_FILE": str(shards_file)}
+    return several | {
         "TENDER_DATABASE_URL": database_url,
         "TENDER_QUERY_DATABASE_URL": query_url,
         "TENDER_REPLICA_DATABASE_URLS": ",".join(endpoints.replica_urls),

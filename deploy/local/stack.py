@@ -1,6 +1,7 @@
 """The whole of Tender on one machine: puts folder, ports, engines and servers together."""
 
 import contextlib
+import json
 import os
 import signal
 import threading
@@ -10,9 +11,20 @@ from pathlib import Path
 from types import FrameType
 from typing import Self
 
-from deploy.local import database, engines, folder, ports, postgres, processes, servers, supervisor
+from deploy.local import (
+    database,
+    engines,
+    folder,
+    layout,
+    ports,
+    postgres,
+    processes,
+    servers,
+    supervisor,
+)
 from deploy.local.options import StackOptions
 from storage import migrate
+from storage.shards.store import DirectoryAway, MapExists, ShardMapStore
 
 __all__ = ["Stack", "StackOptions"]
 
@@ -53,7 +65,7 @@ class Stack:
     def start(self) -> None:
         """Bring everything up; what came up is taken down again when something does not.
 
-        Raises FolderBusy, PortTaken or StartFailed with a message for people.
+        Raises FolderBusy, BadLayout, PortTaken or StartFailed with a message for people.
         """
         self._folder.create()
         self._lock.acquire()
@@ -68,6 +80,7 @@ class Stack:
 
     def _start(self) -> None:
         self._supervisor = self._new_supervisor()
+        layout.require_same(self._folder, self.options.layout())
         self._end_orphans()
         self._started_at = folder.now()
         self._ports = ports.choose(self.options.port_names(), self.options.ports)
@@ -75,7 +88,7 @@ class Stack:
         self._endpoints = below.start()
         self._folder.write_endpoints(self.endpoints)
         if self.options.migrations is not None:
-            self._prepare_database(self.options.migrations)
+            self._prepare_databases(self.options.migrations)
         below.await_replicas(self._endpoints)
         if self.options.with_servers:
             self._start_servers()
@@ -102,11 +115,8 @@ class Stack:
 
     # Schema and servers
 
-    def _prepare_database(self, migrations: Path) -> None:
+    def _prepare_databases(self, migrations: Path) -> None:
         """Schema first, since it brings the group roles; then logins; then a key to call with."""
-        endpoints = self.endpoints
-        applied = database.run_async(migrate.migrate(endpoints.owner_url, migrations))
-        self._on_event(f"schema up to date ({len(applied)} migrations applied)")
         logins = [
             (
                 engines.PROCESSOR_LOGIN,
@@ -115,20 +125,44 @@ class Stack:
             ),
             (engines.QUERY_LOGIN, self._folder.secret("query_password"), engines.QUERY_GROUP),
         ]
-        database.run_async(database.prepare_logins(endpoints.owner_url, logins))
+        for shard in self.endpoints.shards:
+            applied = database.run_async(migrate.migrate(shard.owner_url, migrations))
+            self._on_event(f"schema of {shard.name} up to date ({len(applied)} migrations applied)")
+            database.run_async(database.prepare_logins(shard.owner_url, logins))
         if self.options.tenant is not None:
             from deploy.local import devkey
 
-            devkey.ensure(endpoints.owner_url, self._folder.secrets, self.options.tenant)
+            devkey.ensure(self.endpoints.owner_url, self._folder.secrets, self.options.tenant)
+        if self.options.with_servers:
+            database.run_async(self._write_first_map())
+
+    async def _write_first_map(self) -> None:
+        """Give the directory its first map; one that was changed since has the same shards."""
+        first = self.options.layout().first_map()
+        store = ShardMapStore(self.endpoints.owner_url)
+        try:
+            existing = await store.read()
+            if existing is None:
+                await store.write_first(first)
+            elif existing.shards() != first.shards():
+                raise supervisor.StartFailed(
+                    f"the directory's shard map is of {', '.join(sorted(existing.shards()))}"
+                )
+        except (DirectoryAway, MapExists) as error:
+            raise supervisor.StartFailed(f"the shard map was not written: {error}") from error
+        finally:
+            await store.close()
 
     def _start_servers(self) -> None:
         endpoints, options = self.endpoints, self.options
+        self._write_shards()
         processor_env = servers.processor_environment(
             endpoints,
             self._near(endpoints.processor_url),
             self._near(endpoints.query_url),
             options.region,
             options.shard,
+            self._folder.shards if options.shards > 1 else None,
         )
         gateway_env = servers.gateway_environment(
             endpoints,
@@ -148,6 +182,20 @@ class Stack:
             endpoints.gateway,
             gateway_env | dict(options.gateway_env),
         )
+
+    def _write_shards(self) -> None:
+        """Tell the processor where the shards are, whether or not it needs the file."""
+        shards = [
+            {
+                "shard": shard.name,
+                "region": shard.region,
+                "database_url": self._near(shard.processor_url),
+                "query_database_url": self._near(shard.query_url),
+                "replica_database_urls": shard.replica_urls,
+            }
+            for shard in self.endpoints.shards
+        ]
+        folder.write_private(self._folder.shards, json.dumps(shards, indent=2))
 
     def _add_server(self, name: str, module: str, target: str, env: dict[str, str]) -> None:
         environment = servers.environment() | env

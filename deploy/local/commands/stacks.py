@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
 
-from deploy.local import folder, ports, servers, supervisor
+from deploy.local import database, folder, layout, ports, servers, supervisor
 from deploy.local.commands import calling, output, reports
 from deploy.local.commands.calling import DATA_DIR_DEFAULT, DataDir
 from deploy.local.commands.output import Output
@@ -44,8 +44,8 @@ Ports = Annotated[
     typer.Option(
         "--port",
         metavar="NAME=NUMBER",
-        help="Of gateway, processor, postgres, replica1, valkey, kafka, gateway_metrics or "
-        "processor_metrics; 0 takes a free one.",
+        help="Of gateway, processor, postgres, replica1, postgres2, postgres2-replica1, valkey, "
+        "kafka, gateway_metrics or processor_metrics; 0 takes a free one.",
     ),
 ]
 
@@ -61,6 +61,9 @@ def explained() -> Iterator[None]:
     except folder.FolderBusy as error:
         hint = "Stop it with `tender down`, or choose another --data-dir."
         raise reports.Problem(str(error), hint) from None
+    except layout.BadLayout as error:
+        hint = "Give --shards, --regions and --servers as before, or choose another --data-dir."
+        raise reports.Problem(str(error), hint) from None
     except supervisor.StartFailed as error:
         raise reports.Problem(str(error), "See the logs in the data folder.") from None
 
@@ -70,6 +73,7 @@ def explained() -> Iterator[None]:
     "up",
     "tender up",
     "tender up --detach --port gateway=0 --data-dir /tmp/tender",
+    "tender up --shards 4 --regions eu,us --servers 2 --replicas 2",
     "tender up --postgres-url postgresql://tender@db.example.com/tender",
 )
 def up(
@@ -77,8 +81,17 @@ def up(
     data_dir: DataDir = DATA_DIR_DEFAULT,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Run in the background.")] = False,
     port: Ports = None,
-    region: Annotated[str, typer.Option(help="Short name, part of every id.")] = "eu",
-    replicas: Annotated[int, typer.Option(min=0, max=4, help="Standbys of Postgres.")] = 1,
+    shards: Annotated[int, typer.Option(min=1, max=64, help="Databases with a lane each.")] = 1,
+    regions: Annotated[
+        str,
+        typer.Option(
+            "--regions", "--region", help="Short names, part of every id, with commas between."
+        ),
+    ] = "eu",
+    postgres_servers: Annotated[
+        int, typer.Option("--servers", min=1, max=16, help="Postgres servers for the shards.")
+    ] = 1,
+    replicas: Annotated[int, typer.Option(min=0, max=4, help="Standbys of each Postgres.")] = 1,
     postgres_url: Annotated[
         str | None, typer.Option(help="Owner's URL of a Postgres to use instead.")
     ] = None,
@@ -105,16 +118,19 @@ def up(
     # Its drivers take a quarter of a second to import, which no other command shall wait for.
     from deploy.local.stack import Stack
 
-    options = StackOptions(
-        data_dir=data_dir,
-        region=region,
-        replicas=replicas,
-        ports={"gateway": GATEWAY_PORT_DEFAULT} | _ports(port or []),
-        postgres_url=postgres_url,
-        redis_url=redis_url,
-        kafka_bootstrap=kafka_bootstrap,
-        reflection=reflection,
-    )
+    with explained():
+        options = StackOptions(
+            data_dir=data_dir,
+            shards=shards,
+            regions=tuple(regions.split(",")),
+            servers=postgres_servers,
+            replicas=replicas,
+            ports={"gateway": GATEWAY_PORT_DEFAULT} | _ports(port or []),
+            postgres_url=postgres_url,
+            redis_url=redis_url,
+            kafka_bootstrap=kafka_bootstrap,
+            reflection=reflection,
+        )
     console = Console(highlight=False, soft_wrap=True, stderr=printer.as_json)
     stack = Stack(options, on_event=lambda event: console.print(f"[dim]{escape(event)}[/]"))
     # Until the stack listens to signals itself, a TERM during its start takes it down in order.
@@ -222,11 +238,21 @@ def status(printer: Output, data_dir: DataDir = DATA_DIR_DEFAULT) -> None:
         {"name": name, "pid": child.pid, "port": state.ports.get(name), "alive": child.is_alive()}
         for name, child in state.children.items()
     ]
-    serving = _serves(folder.read_endpoints(data_dir).gateway)
+    endpoints = folder.read_endpoints(data_dir)
+    shards = [
+        {"name": each.name, "region": each.region, "database": _database(each)}
+        for each in endpoints.shards
+    ]
+    serving = _serves(endpoints.gateway)
     if printer.as_json:
-        started_at = state.started_at.isoformat()
         printer.json(
-            {"running": True, "serving": serving, "startedAt": started_at, "children": children}
+            {
+                "running": True,
+                "serving": serving,
+                "startedAt": state.started_at.isoformat(),
+                "children": children,
+                "shards": shards,
+            }
         )
     rows = [
         (
@@ -238,9 +264,16 @@ def status(printer: Output, data_dir: DataDir = DATA_DIR_DEFAULT) -> None:
         for each in children
     ]
     printer.show(output.table(("child", "=pid", "=port", "state"), rows))
+    found = [(each["name"], each["region"], each["database"]) for each in shards]
+    printer.show(output.table(("shard", "region", "database"), found))
     printer.say("the gateway serves" if serving else "[red]the gateway does not serve[/]")
     if not serving or not all(each["alive"] for each in children):
         raise typer.Exit(1)
+
+
+def _database(shard: folder.ShardEndpoints) -> str:
+    """What may be shown of a shard's URL."""
+    return f"{database.where(shard.owner_url)}/{database.name_in(shard.owner_url)}"
 
 
 def _serves(gateway: str) -> bool:
