@@ -131,6 +131,12 @@ LANE_REQUEST_KEYS_DELETED = Counter(
 LANE_CLOCK_SKEW = Gauge(
     "tender_lane_clock_skew_seconds", "How far the database's clock is from lane time."
 )
+LEGS_PENDING = Gauge(
+    "tender_legs_pending", "Legs sent whose effect on their shard is not confirmed yet."
+)
+LEGS_STOPPED = Counter(
+    "tender_legs_stopped_total", "Times that legs were left where they are for an error of ours."
+)
 JOURNAL_SEQ = Gauge("tender_journal_seq", "Last committed sequence number of the journal.")
 
 

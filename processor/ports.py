@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from processor.domain.accounts import Account
+from processor.domain.legs import Received
 from processor.domain.merchants import Merchant
 from processor.domain.payments import Payment, Refund
 from processor.domain.transfers import Transfer
@@ -38,6 +39,14 @@ class Rejected(StorageError):
     """The server refused the data, by a constraint for instance; nothing was done (R7)."""
 
 
+class LaneClosed(Unavailable):
+    """The lane is not held here at the moment; nothing was done."""
+
+
+class LaneBusy(Unavailable):
+    """The lane's queue is full; nothing was done."""
+
+
 class Ownership(NamedTuple):
     """Who writes a shard: a higher epoch beats a lower one; the incarnation names the history."""
 
@@ -57,8 +66,9 @@ class Opened(NamedTuple):
     last_written_at: int
 
 
-Value = Account | Payment | Merchant | Key | str | None
-"""What an item turned out to be; None when it does not exist, str for a merchant's id."""
+Value = Account | Payment | Merchant | Key | Refund | str | int | None
+"""What an item turned out to be; None when it does not exist, str for a merchant's id, int for the
+number of a leg, 0 before the first."""
 
 
 class Loaded(NamedTuple):
@@ -85,6 +95,26 @@ class StoredKey(NamedTuple):
     fulfils: bool
 
 
+class SentLeg(NamedTuple):
+    """A leg on its way to another shard, as it was written down."""
+
+    destination: str
+    number: int
+    transfer_id: str
+    payment_id: str
+    text: str
+
+
+class Crossed(NamedTuple):
+    """What a batch did towards other shards, or because of them."""
+
+    sent: Sequence[SentLeg]
+    received: Sequence[Received]
+    suspended: Sequence[tuple[str, int]]
+    acknowledged: Sequence[tuple[str, int]]
+    settled: Sequence[Refund]
+
+
 class Batch(NamedTuple):
     """All that one apply commits. `now` is lane time in µs since 1970."""
 
@@ -100,6 +130,15 @@ class Batch(NamedTuple):
     refunds: Sequence[Refund]
     keys: Sequence[StoredKey]
     deleted_keys: Sequence[tuple[str, str]]
+    crossed: Crossed | None = None
+
+
+class Route(NamedTuple):
+    """How far the legs to a destination are: the last one sent, the last one confirmed."""
+
+    destination: str
+    sent: int
+    acknowledged: int
 
 
 class Due(NamedTuple):
@@ -162,5 +201,24 @@ class LaneStorage(Protocol):
     async def due(self, now: int, keys_older_than: int, limit: int) -> Due:
         """Return at most `limit` accounts and keys for housekeeping. Raises Unavailable."""
 
+    async def routes(self) -> Sequence[Route]:
+        """Return every destination that legs were ever sent to. Raises Unavailable."""
+
+    async def legs(self, destination: str, after: int, limit: int) -> Sequence[tuple[int, str]]:
+        """Return legs sent with numbers above one, in their order. Raises Unavailable."""
+
     async def close(self) -> None:
         """Give the lane up."""
+
+
+class Peers(Protocol):
+    """How legs get to the lanes of other shards."""
+
+    async def carry(
+        self, source: str, destination: str, first_number: int, legs: Sequence[bytes]
+    ) -> int:
+        """Carry legs, at most 300, numbered from one on; 0 and none ask for the position alone.
+
+        Returns the position: the number of the last leg from this source whose effect is
+        committed there. Raises Unavailable; then they may have arrived or not.
+        """
