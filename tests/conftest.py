@@ -1,5 +1,6 @@
 """One embedded Postgres for the whole run, and a fresh shard database for each test that asks."""
 
+import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -54,15 +55,15 @@ async def shard_template(engines: Stack) -> str:
 _made = 0
 
 
-@pytest.fixture
-async def shard(engines: Stack, shard_template: str) -> AsyncIterator[Shard]:
+@contextlib.asynccontextmanager
+async def fresh_shard(engines: Stack, template: str) -> AsyncIterator[Shard]:
     """A fresh shard, dropped afterwards."""
     global _made
     _made += 1
     name = f"shard_{_made}"
     admin = await asyncpg.connect(with_database(engines.endpoints.owner_url, "template1"))
     try:
-        await admin.execute(f"CREATE DATABASE {name} TEMPLATE {shard_template}")
+        await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         endpoints = engines.endpoints
         yield Shard(
             with_database(endpoints.owner_url, name),
@@ -72,3 +73,20 @@ async def shard(engines: Stack, shard_template: str) -> AsyncIterator[Shard]:
         await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
     finally:
         await admin.close()
+
+
+@pytest.fixture
+async def shard(engines: Stack, shard_template: str) -> AsyncIterator[Shard]:
+    """A fresh shard."""
+    async with fresh_shard(engines, shard_template) as one:
+        yield one
+
+
+@pytest.fixture
+async def three_shards(engines: Stack, shard_template: str) -> AsyncIterator[dict[str, Shard]]:
+    """Three fresh shards by name."""
+    async with contextlib.AsyncExitStack() as stack:
+        yield {
+            name: await stack.enter_async_context(fresh_shard(engines, shard_template))
+            for name in ("s1", "s2", "s3")
+        }

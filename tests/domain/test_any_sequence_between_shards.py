@@ -140,5 +140,5 @@ def _part(whole: int, percent: int | None) -> int | None:
 
 TestBetweenShards = BetweenShards.TestCase
 TestBetweenShards.settings = settings(
-    max_examples=100, stateful_step_count=60, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=300, stateful_step_count=60, suppress_health_check=[HealthCheck.too_slow]
 )
