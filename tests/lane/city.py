@@ -33,6 +33,10 @@ class FaultyPeers:
         self.away: set[str] = set()
         self.fault_share = 0.0
         self.calls: list[tuple[str, str, int, int]] = []
+        self.held_at = ""
+        """Where the next call with legs stops: "before" or "after" it is carried out."""
+        self.reached = asyncio.Event()
+        self.go_on = asyncio.Event()
 
     async def carry(
         self, source: str, destination: str, first_number: int, legs: Sequence[bytes]
@@ -40,9 +44,24 @@ class FaultyPeers:
         self.calls.append((source, destination, first_number, len(legs)))
         if destination in self.away:
             raise Unavailable("told to be away")
+        if legs and self.held_at:
+            return await self._held(source, destination, first_number, legs)
         if self._chance.random() < self.fault_share:
             return await self._fail(source, destination, first_number, legs)
         return await self._peers.carry(source, destination, first_number, legs)
+
+    async def _held(
+        self, source: str, destination: str, first_number: int, legs: Sequence[bytes]
+    ) -> int:
+        where, self.held_at = self.held_at, ""
+        position = 0
+        if where == "after":
+            position = await self._peers.carry(source, destination, first_number, legs)
+        self.reached.set()
+        await self.go_on.wait()
+        if where == "before":
+            position = await self._peers.carry(source, destination, first_number, legs)
+        return position
 
     async def _fail(
         self, source: str, destination: str, first_number: int, legs: Sequence[bytes]

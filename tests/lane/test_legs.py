@@ -7,18 +7,20 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 
+import asyncpg
 import pytest
 
 from processor import legs
 from processor.domain.legs import Kind, Leg
 from processor.lane import Limits
-from processor.ports import LaneBusy, LaneClosed, LaneStorage
+from processor.ports import Batch, LaneBusy, LaneClosed, LaneStorage, Ownership
 from storage.memory import Database, MemoryLaneStore
 from storage.postgres.lane_store import PostgresLaneStore
 from storage.verify import verify
 from tender.v1 import account_pb2, merchant_pb2, payment_pb2
 from tests.conftest import Shard
 from tests.lane.city import City, city_of, refund
+from tests.lane.faulty import FaultyStore
 from tests.lane.harness import Caller, authorize, euros, unique
 
 CAPTURED = payment_pb2.Payment.STATE_CAPTURED
@@ -175,6 +177,30 @@ async def test_what_was_committed_before_a_lane_died_is_carried_by_its_successor
     await city.rest()
 
     assert await city.posted(await wallet_of(city["s2"], merchant)) == 500
+
+
+@pytest.mark.parametrize("where", ["before", "after"])
+@pytest.mark.parametrize("victim", ["s1", "s2"])
+async def test_a_leg_has_one_effect_whichever_lane_dies_while_it_is_carried(
+    city: City, victim: str, where: str
+) -> None:
+    payer = await city["s1"].account("alice", 10_000)
+    merchant = await city["s2"].merchant("cafe", basis_points=1_000)
+    await city.rest()
+    city.peers.held_at = where
+    paid = await city["s1"].ask(authorize(payer, merchant, 1_000))
+    await asyncio.wait_for(city.peers.reached.wait(), 5)
+
+    await city.kill(victim)
+    city.peers.go_on.set()
+    await city.start(victim)
+    await city.rest()
+    await city["s1"].ask(refund(paid.payment, 100))
+    await city.rest()
+    await city.rest()
+
+    assert await city.posted(payer) == 9_100
+    assert await city.posted(await wallet_of(city["s2"], merchant)) == 810
 
 
 async def test_payments_go_on_while_the_merchant_s_shard_is_down(city: City) -> None:
@@ -336,6 +362,19 @@ async def test_a_lane_whose_queue_is_full_says_so(databases: Databases) -> None:
 # Whatever happens.
 
 
+class FlakyStore(FaultyStore):
+    """A shard whose connection breaks now and then, before or after a batch is committed."""
+
+    def __init__(self, store: LaneStorage, chance: random.Random) -> None:
+        super().__init__(store)
+        self._chance = chance
+
+    async def apply(self, ownership: Ownership, batch: Batch) -> None:
+        if self._chance.random() < 0.03:
+            self.lose_before, self.lose_after = self._chance.choice([(1, 0), (0, 1)])
+        await super().apply(ownership, batch)
+
+
 @pytest.mark.parametrize("number", range(3))
 async def test_no_money_is_made_or_lost_while_calls_fail_and_lanes_die(
     databases: Databases, number: int
@@ -344,7 +383,8 @@ async def test_no_money_is_made_or_lost_while_calls_fail_and_lanes_die(
     chance = random.Random(seed)
     print("seed", seed)  # noqa: T201
     shards = ("s1", "s2", "s3")
-    async with city_of(store_of(databases), seed) as city:
+    store = store_of(databases)
+    async with city_of(lambda name: FlakyStore(store(name), chance), seed) as city:
         payers = {s: [await city[s].account(f"{s}-{n}", 5_000) for n in range(3)] for s in shards}
         merchants = {s: await city[s].merchant(f"shop-{s}", basis_points=700) for s in shards}
         wallets = {s: await wallet_of(city[s], merchants[s]) for s in shards}
@@ -410,8 +450,6 @@ async def check_books(databases: Databases, total: int) -> None:
 
 
 async def own_accounts(shard: Shard) -> dict[str, int]:
-    import asyncpg
-
     connection = await asyncpg.connect(shard.owner_url)
     try:
         rows = await connection.fetch("SELECT id, posted FROM accounts WHERE id LIKE 'sys%'")
