@@ -197,6 +197,9 @@ class Courier:
             async with asyncio.timeout(CARRY_SECONDS_MAX):
                 position = await self._peers.carry(self._shard, route.destination, first, legs)
         except (Unavailable, TimeoutError) as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise asyncio.CancelledError from error  # The peer failed as we were to stop.
             if not route.is_away:
                 log.info("legs_wait", destination=route.destination, reason=repr(error))
             route.is_away = True

@@ -22,6 +22,7 @@ HOMES = {
 }
 OPEN_SECONDS_MAX = 10.0
 REST_SECONDS_MAX = 20.0
+KILL_SECONDS = 0.5
 
 
 class FaultyPeers:
@@ -122,9 +123,9 @@ class City:
         """Let a lane vanish, whatever it is doing; callers that wait hear nothing."""
         self.lanes.pop(shard)
         task = self._tasks.pop(shard)
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        while not task.done():  # A lane that is just being lost first takes itself over.
+            task.cancel()
+            await asyncio.wait([task], timeout=KILL_SECONDS)
         await self.stores.pop(shard).close()
 
     async def stop(self, shard: str) -> None:
