@@ -141,6 +141,16 @@ LANE_REQUEST_KEYS_DELETED = Counter(
 LANE_CLOCK_SKEW = Gauge(
     "tender_lane_clock_skew_seconds", "How far the database's clock is from lane time.", ["shard"]
 )
+LEGS_PENDING = Gauge(
+    "tender_legs_pending",
+    "Legs sent whose effect on their shard is not confirmed yet.",
+    ["shard"],
+)
+LEGS_STOPPED = Counter(
+    "tender_legs_stopped_total",
+    "Times that legs were left where they are for an error of ours.",
+    ["shard"],
+)
 JOURNAL_SEQ = Gauge(
     "tender_journal_seq", "Last committed sequence number of the journal.", ["shard"]
 )
@@ -163,6 +173,8 @@ class LaneMeter:
         self.holds_expired = LANE_HOLDS_EXPIRED.labels(shard)
         self.request_keys_deleted = LANE_REQUEST_KEYS_DELETED.labels(shard)
         self.clock_skew = LANE_CLOCK_SKEW.labels(shard)
+        self.legs_pending = LEGS_PENDING.labels(shard)
+        self.legs_stopped = LEGS_STOPPED.labels(shard)
         self.journal_seq = JOURNAL_SEQ.labels(shard)
         self._commands: dict[tuple[str, str], Counter] = {}
 

@@ -195,6 +195,9 @@ class ProcessorSettings(Settings):
         description="The database with the shard map and the API keys, as a role that only reads; "
         "the first shard's when empty.",
     )
+    peer_targets: Names = Field(
+        (), description="Other processors, to carry money to their shards; separated by commas."
+    )
     kafka_bootstrap: str = Field("", description="Kafka brokers; empty means without.")
     processor_listen: Address = Field("127.0.0.1:50052", description="Where gateways connect.")
     metrics_listen: Address = Field(
@@ -223,6 +226,11 @@ class ProcessorSettings(Settings):
     sweep_interval_seconds: float = Field(
         1, gt=0, le=3_600, description="Between two sweeps of expired holds and old request keys."
     )
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether there is nothing but the one shard of these settings."""
+        return self.shards_file is None and not self.directory_database_url
 
     def shards(self) -> tuple[shard_settings.ShardSettings, ...]:
         """Return the shards that this processor may serve, at least one. Raises BadSettings."""

@@ -84,6 +84,7 @@ def refund_message(refund: Refund) -> payment_pb2.Refund:
         fee_refunded=Money(currency_code=refund.currency, minor_units=refund.fee_refunded),
         create_time=timestamp(refund.created_at),
         description=refund.description,
+        failure_reason=refund.failure_reason,
     )
 
 
@@ -140,8 +141,13 @@ def merchant_message(merchant: Merchant) -> merchant_pb2.Merchant:
     )
 
 
-def transfer_message(transfer: Transfer | Declined) -> account_pb2.Transfer:
-    """Return a transfer, posted or declined, as callers see it."""
+def transfer_message(
+    transfer: Transfer | Declined, remote_account_id: str = ""
+) -> account_pb2.Transfer:
+    """Return a transfer, posted or declined, as callers see it.
+
+    `remote_account_id` is the account on the other side when that is on another shard.
+    """
     if isinstance(transfer, Declined):
         return account_pb2.Transfer(
             id=transfer.id,
@@ -164,6 +170,7 @@ def transfer_message(transfer: Transfer | Declined) -> account_pb2.Transfer:
         payment_id=transfer.payment_id or "",
         create_time=timestamp(transfer.created_at),
         description=transfer.description,
+        remote_account_id=remote_account_id,
     )
 
 
@@ -231,7 +238,8 @@ def _reverse(answer: Answer, read_token: str) -> bytes:
 def _transfer(answer: Answer, read_token: str) -> bytes:
     assert answer.transfer is not None
     return account_pb2.CreateTransferResponse(
-        transfer=transfer_message(answer.transfer), read_token=read_token
+        transfer=transfer_message(answer.transfer, answer.remote_account_id),
+        read_token=read_token,
     ).SerializeToString()
 
 

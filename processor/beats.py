@@ -28,6 +28,7 @@ from processor.ports import (
     LaneStorage,
     Opened,
     Rejected,
+    SentLeg,
 )
 from processor.waiting import KEYS_TAKEN_SECONDS, WaitingRoom
 from processor.work import Decider
@@ -59,18 +60,20 @@ class Beats:
         batch_commands_max: int,
         finish: Callable[[Replies], None],
         signal: Callable[[], None],
+        sent: Callable[[Sequence[SentLeg]], None],
     ) -> None:
         self.clock = LaneClock(opened.clock, opened.last_written_at)
         self.seq, self.head = opened.seq, opened.hash
         self._storage = storage
         self._cache = cache
         self._room = room
-        self._place = place
+        self._place = self._next_place = place
         self._meter = metrics.lane_meter(place.shard)
         self._opened = opened
         self._decider = Decider(cache, room, place)
         self._finish = finish
         self._signal = signal
+        self._sent = sent
         self._serial = random.SystemRandom().randrange(ids.SERIAL_LIMIT // 2)
         self._batch_commands_max = self._count_max = batch_commands_max
         self._open: OpenBatch | None = None
@@ -83,6 +86,10 @@ class Beats:
     def go_on(self) -> None:
         """Say that a command may be ready."""
         self._may_decide.set()
+
+    def set_place(self, place: needs.Place) -> None:
+        """Decide from the next batch on with other homes; one batch knows but one map."""
+        self._next_place = place
 
     async def decide(self) -> None:
         """Decide what is ready, as it comes, until cancelled."""
@@ -143,8 +150,10 @@ class Beats:
 
     def _new_batch(self) -> OpenBatch:
         now = self.clock.now()
-        region, shard = self._place
-        context = Context(now, region, shard, ids.Mint(region, now, self._serial))
+        if self._place is not self._next_place:
+            self._place = self._room.place = self._decider.place = self._next_place
+        region, shard, homes = self._place
+        context = Context(now, region, shard, ids.Mint(region, now, self._serial), homes)
         seq = (self._flying.seq if self._flying else self.seq) + 1
         return OpenBatch(self._cache, context, self._opened, seq)
 
@@ -208,6 +217,8 @@ class Beats:
             self._flying = None
         seconds = time.perf_counter() - started
         self.seq, self.head = sealed.seq, sealed.hash
+        if sealed.crossed is not None:
+            self._sent(sealed.crossed.sent)
         self._learn_pace(len(batch.replies), seconds)
         self._meter.journal_seq.set(sealed.seq)
         self._meter.request_keys_deleted.inc(len(sealed.deleted_keys))

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from processor.domain.accounts import Account
 from processor.domain.merchants import Merchant
-from processor.domain.payments import HOLDING, Payment
+from processor.domain.payments import HOLDING, Payment, Refund
 from processor.domain.view import Item, Key
 from processor.ports import Loaded
 
@@ -62,6 +62,10 @@ class Cache:
         self._merchants: dict[str, Merchant | None] = {}
         self._references: dict[tuple[str, str], str | None] = {}
         self._keys: dict[tuple[str, str], Key | None] = {}
+        self._refunds: dict[str, Refund | None] = {}
+        # By shard, of which there are few: these are never evicted.
+        self._sent: dict[str, int] = {}
+        self._received: dict[str, int] = {}
         self._holds: dict[str, Holds] = {}
 
     def __len__(self) -> int:
@@ -71,6 +75,7 @@ class Cache:
             + len(self._merchants)
             + len(self._references)
             + len(self._keys)
+            + len(self._refunds)
         )
 
     # The view.
@@ -99,6 +104,18 @@ class Cache:
     def reference(self, tenant_id: str, reference: str) -> str | None:
         """Return the id of the merchant with a reference."""
         return self._references.get((tenant_id, reference))
+
+    def refund(self, refund_id: str) -> Refund | None:
+        """Return a refund."""
+        return self._refunds.get(refund_id)
+
+    def sent(self, shard: str) -> int:
+        """Return the number of the last leg that was sent to a shard."""
+        return self._sent.get(shard, 0)
+
+    def received(self, shard: str) -> int:
+        """Return the number of the last leg that was received from a shard."""
+        return self._received.get(shard, 0)
 
     def holds_count(self, account_id: str) -> int:
         """Return the number of open holds of an account."""
@@ -145,6 +162,18 @@ class Cache:
         """Remember that a request is no longer stored."""
         self._keys[place] = None
 
+    def put_refund(self, refund: Refund) -> None:
+        """Remember a refund."""
+        self._refunds[refund.id] = refund
+
+    def put_sent(self, shard: str, number: int) -> None:
+        """Remember the last leg that was sent to a shard."""
+        self._sent[shard] = number
+
+    def put_received(self, shard: str, number: int) -> None:
+        """Remember the last leg that was received from a shard."""
+        self._received[shard] = number
+
     def _change_hold(self, payment: Payment, *, held_before: bool) -> None:
         account_id = payment.payer_account_id
         holds = self._holds.get(account_id)
@@ -182,6 +211,8 @@ class Cache:
         """Start empty: another owner may have written."""
         for values in self._all():
             values.clear()
+        self._sent.clear()
+        self._received.clear()
         self._holds.clear()
 
     def evict(self, spared: Callable[[], AbstractSet[Item]]) -> None:
@@ -213,7 +244,14 @@ class Cache:
                 self._holds.pop(name, None)
 
     def _all(self) -> tuple[dict[Any, Any], ...]:
-        return (self._accounts, self._payments, self._merchants, self._references, self._keys)
+        return (
+            self._accounts,
+            self._payments,
+            self._merchants,
+            self._references,
+            self._keys,
+            self._refunds,
+        )
 
     def _place(self, item: Item) -> tuple[dict[Any, Any], Any]:
         match item.kind:
@@ -227,3 +265,9 @@ class Cache:
                 return self._keys, (item.tenant_id, item.id)
             case "reference":
                 return self._references, (item.tenant_id, item.id)
+            case "refund":
+                return self._refunds, item.id
+            case "sent":
+                return self._sent, item.id
+            case "received":
+                return self._received, item.id

@@ -70,6 +70,9 @@ IN_PROGRESS: Final = Reply(
     message="The first call with this request_id is still running.",
     retry_delay_ms=IN_PROGRESS_RETRY_MS,
 )
+LEG_GAP: Final = "LEG_GAP"
+"""Reason for which a leg is not taken: one before it is missing. Told to couriers alone."""
+
 DEADLINE_PASSED: Final = Reply(
     reason="DEADLINE_PASSED",
     message="The deadline passed before the command was decided; nothing was done.",
@@ -123,11 +126,13 @@ class Entry:
         self.attempts = 0  # Batches that failed with this command in them.
         self.decided = False  # It is in a batch that is not committed yet.
         self.uncertain = False  # It was in a batch whose fate is unknown.
-        # Tenant and request_id, and what orders the command; the lane's own have neither.
+        # Tenant and request_id, and what orders the command; of the lane's own only legs have one.
         self.request_key: tuple[str, str] | None = None
         self.order_key = ""
-        if not isinstance(command, commands.ExpireHolds | commands.DeleteRequestKeys):
+        if not isinstance(command, commands.OwnCommand):
             self.request_key = (command.principal.tenant_id, command.request_id)
+            self.order_key = command.order_key
+        elif isinstance(command, commands.ReceiveLeg):
             self.order_key = command.order_key
 
 

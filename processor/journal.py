@@ -2,8 +2,9 @@
 
 The body is JSON of every value that the batch writes, so that the chain covers them all: the
 after-image of each account, payment and merchant, each transfer and refund, each request key with
-the digest of its outcome, the keys deleted, and the events. It is stored as one Zstandard frame, a
-seventh of its length: what is not written costs nothing (decision record 0016).
+the digest of its outcome, the keys deleted, the events, and all that went to other shards or came
+from them. It is stored as one Zstandard frame, a seventh of its length: what is not written costs
+nothing (decision record 0016).
 """
 
 from collections.abc import Sequence
@@ -47,20 +48,20 @@ _encode = msgspec.json.Encoder().encode
 
 def seal(batch: Batch, events: list[Event], *, shard: str, epoch: int, incarnation: str) -> Batch:
     """Return the batch with its body and hash filled in."""
-    text = _encode(
-        {
-            "v": VERSION,
-            "accounts": _rows(batch.accounts),
-            "payments": _rows(batch.payments),
-            "merchants": _rows(batch.merchants),
-            "transfers": batch.transfers,
-            "refunds": batch.refunds,
-            "keys": [key_record(stored.key) for stored in batch.keys],
-            "deleted_keys": batch.deleted_keys,
-            "events": events,
-        }
-    )
-    body = frames.pack(text)
+    written: dict[str, object] = {
+        "v": VERSION,
+        "accounts": _rows(batch.accounts),
+        "payments": _rows(batch.payments),
+        "merchants": _rows(batch.merchants),
+        "transfers": batch.transfers,
+        "refunds": batch.refunds,
+        "keys": [key_record(stored.key) for stored in batch.keys],
+        "deleted_keys": batch.deleted_keys,
+        "events": events,
+    }
+    if batch.crossed is not None:
+        written["crossed"] = batch.crossed._asdict()
+    body = frames.pack(_encode(written))
     digest = chain(
         batch.previous_hash,
         body,

@@ -2,27 +2,35 @@
 
 import asyncio
 import contextlib
+import functools
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import structlog
 
 from kit import metrics
+from processor import legs as written
 from processor.beats import Beats, Replies
 from processor.cache import Cache
+from processor.courier import Courier
 from processor.domain import commands, needs
-from processor.entries import OUTCOME_UNKNOWN, SHARD_UNAVAILABLE, Entry
+from processor.entries import OUTCOME_UNKNOWN, QUEUE_FULL, SHARD_UNAVAILABLE, Entry, Reply
 from processor.housekeeping import Housekeeping
 from processor.ports import (
+    LEGS_PER_CALL_MAX,
     Ambiguous,
     Conflict,
     Fenced,
+    LaneBusy,
+    LaneClosed,
     LaneStorage,
     Lease,
     NoLease,
     Opened,
+    Peers,
+    SentLeg,
     Unavailable,
 )
 from processor.waiting import WaitingRoom
@@ -60,7 +68,11 @@ class LaneLost(Exception):
 
 
 class Lane:
-    """Owns a shard while it runs; `submit` never waits, replies come after commit."""
+    """Owns a shard while it runs; `submit` never waits, replies come after commit.
+
+    `homes` says which shard has each bucket (`domain.place.Place`), None that this one has all;
+    `peers` leads to the lanes of the others.
+    """
 
     def __init__(
         self,
@@ -71,6 +83,8 @@ class Lane:
         owner: str,
         limits: Limits | None = None,
         lease: Lease | None = None,
+        homes: Mapping[str, str] | None = None,
+        peers: Peers | None = None,
         on_ownership: Callable[[str, int], None] = _tell_nobody,
     ) -> None:
         """`on_ownership` hears the shard and the epoch of a takeover, or 0 when it is over."""
@@ -78,9 +92,11 @@ class Lane:
         self._lease = lease or NoLease()
         self._owner = owner
         self._limits = limits or Limits()
-        self._place = needs.Place(region, shard)
+        self._place = needs.Place(region, shard, homes)
         self._meter = metrics.lane_meter(shard)
         self._tell = on_ownership
+        self._peers = peers
+        self._courier: Courier | None = None
         self._cache = Cache(self._limits.cache_items_max)
         self._room = WaitingRoom(
             self._cache,
@@ -128,6 +144,39 @@ class Lane:
         self._idle.clear()
         self._signal()
 
+    def set_homes(self, homes: Mapping[str, str] | None) -> None:
+        """Decide with another map of the shards, from the next batch on."""
+        self._place = self._place._replace(homes=homes)
+        if self._beats is not None:
+            self._beats.set_place(self._place)
+
+    async def carry(self, source: str, first_number: int, legs: Sequence[bytes]) -> int:
+        """Take legs in that another shard sent, and return the position after them.
+
+        The position is the number of the last leg from this source whose effect is committed. One
+        that was taken before changes nothing, one that does not follow is not taken, and behind one
+        that cannot be decided nothing is. `first_number` 0 asks for the position alone. Raises
+        LaneClosed or LaneBusy; then legs may have been taken or not.
+        """
+        assert len(legs) <= LEGS_PER_CALL_MAX
+        if not self.is_open or self._refusing:
+            raise LaneClosed("the lane is not held")
+        asked = list(self._received(source, first_number, legs))
+        replies = [self._submit_leg(command) for command in asked]
+        position = -1
+        for command, reply in zip(asked, replies, strict=True):
+            answer = await reply
+            if answer.response:
+                position = int(answer.response)
+            elif answer is QUEUE_FULL and position < 0:
+                raise LaneBusy("the queue is full")
+            elif answer is SHARD_UNAVAILABLE or answer is OUTCOME_UNKNOWN:
+                raise LaneClosed("the lane was lost")
+            elif answer is not QUEUE_FULL:
+                self._meter.legs_stopped.inc()
+                log.error("leg_undecided", source=source, number=command.number)
+        return position if position >= 0 else await self.carry(source, 0, ())
+
     async def run(self) -> None:
         """Take the lane over, serve, and take it over again whenever it is lost, until stopped."""
         delay = OPEN_RETRY_SECONDS_MIN
@@ -154,6 +203,10 @@ class Lane:
         await self._storage.close()
         await self._lease.release(self._owner)
 
+    async def told_to_stop(self) -> None:
+        """Return once the lane is to end."""
+        await self._stopping.wait()
+
     async def stop(self, grace_seconds: float) -> None:
         """Refuse what comes, decide what waits, then let `run` give the lane up."""
         self._refusing = True
@@ -170,6 +223,11 @@ class Lane:
         self._cache.forget_all()
         for entry in self._room:
             entry.decided = False
+        self._room.place = self._place
+        self._courier = None
+        if self._peers is not None:
+            shard = self._place.shard
+            self._courier = Courier(self._storage, self._peers, shard, self._own_entry)
         self._beats = beats = Beats(
             self._storage,
             self._cache,
@@ -179,6 +237,7 @@ class Lane:
             batch_commands_max=self._limits.batch_commands_max,
             finish=self._finish,
             signal=self._signal,
+            sent=self._sent,
         )
         self._opened_event.set()
         self._room.load_keys_for(KEYS_TAKEOVER_SECONDS)
@@ -233,6 +292,8 @@ class Lane:
                 group.create_task(self._load())
                 group.create_task(self._tick(beats))
                 group.create_task(self._wait_for_stop())
+                if self._courier is not None:
+                    group.create_task(self._courier.run())
         except* LaneLost:
             pass
         except* (Fenced, Ambiguous, Conflict, Unavailable) as lost:
@@ -244,14 +305,17 @@ class Lane:
         raise LaneLost
 
     def _finish(self, replies: Replies) -> None:
-        leave = self._room.leave
+        leave, courier = self._room.leave, self._courier
         counts: dict[tuple[str, str], int] = {}
         for entry, reply in replies:
             leave(entry)
             if entry.method_name:
                 label = (entry.method_name, reply.outcome)
                 counts[label] = counts.get(label, 0) + 1
-            entry.reply(reply)
+            if courier is not None and _is_for_all_shards(entry, reply):
+                courier.when_carried(functools.partial(entry.reply, reply))
+            else:
+                entry.reply(reply)
         for (method, outcome), count in counts.items():
             self._meter.count_commands(method, outcome, count)
         if not len(self._room):
@@ -278,11 +342,58 @@ class Lane:
             await self._housekeeping.tick(beats.clock, beats.seq, beats.head)
 
     def _own_command(self, command: commands.Command) -> None:
-        self._room.admit(Entry(command, lambda _: None))
+        self._own_entry(Entry(command, lambda _: None))
+
+    def _own_entry(self, entry: Entry) -> None:
+        self._room.admit(entry)
         self._signal()
+
+    # Legs.
+
+    def _sent(self, legs: Sequence[SentLeg]) -> None:
+        if self._courier is not None:
+            self._courier.sent(legs)
+
+    def _submit_leg(self, command: commands.ReceiveLeg) -> "asyncio.Future[Reply]":
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+
+        def reply(answer: Reply) -> None:
+            if not future.done():
+                future.set_result(answer)
+
+        self.submit(Entry(command, reply, size=len(command.text)))
+        return future
+
+    def _received(
+        self, source: str, first_number: int, legs: Sequence[bytes]
+    ) -> Iterator[commands.ReceiveLeg]:
+        """Yield legs as commands, up to one that is not what it should be; never nothing."""
+        expected = (source, self._place.shard)
+        number = 0
+        for number, body in enumerate(legs, start=first_number):
+            try:
+                text = body.decode()
+                leg = written.decode(text)
+                if (leg.source, leg.destination, leg.number) != (*expected, number):
+                    raise written.Unreadable(f"a leg of {leg.source} to {leg.destination}")
+            except ValueError as error:
+                self._meter.legs_stopped.inc()
+                log.error("leg_unreadable", source=source, number=number, reason=str(error))
+                number -= 1
+                break
+            yield commands.ReceiveLeg(source, number, leg, text)
+        if number < max(first_number, 1):
+            yield commands.ReceiveLeg(source, 0, None, "")
 
     def _signal(self) -> None:
         if self._beats is not None and self._room.has_ready:
             self._beats.go_on()
         if self._room.wants_loads:
             self._load_wake.set()
+
+
+def _is_for_all_shards(entry: Entry, reply: Reply) -> bool:
+    """Say whether a reply waits until the other shards know of what it says."""
+    return not (reply.reason or reply.replayed) and isinstance(
+        entry.command, commands.CreateMerchant | commands.UpdateMerchant
+    )

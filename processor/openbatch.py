@@ -1,14 +1,43 @@
 """A batch while commands are still being decided into it, until it is sealed or undone."""
 
-from processor import journal
+from processor import journal, legs
 from processor.cache import Cache
 from processor.domain.context import Context
 from processor.domain.draft import Changes, Event
+from processor.domain.legs import Crossing, Received
 from processor.domain.payments import Refund
 from processor.domain.transfers import Transfer
 from processor.domain.view import TOMBSTONE, Item, Key
 from processor.entries import Entry, Reply
-from processor.ports import Batch, Changed, Opened, StoredKey
+from processor.ports import Batch, Changed, Crossed, Opened, SentLeg, StoredKey
+
+
+class _Crossed:
+    """Collects what a batch does towards other shards; most batches have none."""
+
+    def __init__(self) -> None:
+        self.sent: list[SentLeg] = []
+        self.received: list[Received] = []
+        self.suspended: list[tuple[str, int]] = []
+        self.acknowledged: dict[str, int] = {}
+        self.settled: list[Refund] = []
+
+    def record(self) -> Crossed:
+        """Return it as it is to be committed."""
+        return Crossed(
+            self.sent,
+            self.received,
+            self.suspended,
+            list(self.acknowledged.items()),
+            self.settled,
+        )
+
+    def touched(self) -> set[Item]:
+        """Return every item that it changes."""
+        touched = {Item("sent", leg.destination) for leg in self.sent}
+        touched |= {Item("received", one.source) for one in self.received}
+        touched |= {Item("refund", refund.id) for refund in self.settled}
+        return touched
 
 
 class OpenBatch:
@@ -33,6 +62,7 @@ class OpenBatch:
         self._refunds: list[Refund] = []
         self._deleted_keys: list[tuple[str, str]] = []
         self._events: list[Event] = []
+        self._crossed: _Crossed | None = None
         self._sealed: Batch | None = None
 
     @property
@@ -45,6 +75,7 @@ class OpenBatch:
             or self._keys
             or self._transfers
             or self._deleted_keys
+            or self._crossed is not None
         )
 
     def answer(self, entry: Entry, reply: Reply) -> None:
@@ -76,6 +107,32 @@ class OpenBatch:
         for place in changes.deleted_keys:
             cache.drop_key(place)
         self._deleted_keys += changes.deleted_keys
+        if changes.crossing is not None:
+            self._cross(changes.crossing)
+
+    def _cross(self, crossing: Crossing) -> None:
+        crossed = self._crossed
+        if crossed is None:
+            crossed = self._crossed = _Crossed()
+        for leg in crossing.sent:
+            self._cache.put_sent(leg.destination, leg.number)
+            crossed.sent.append(
+                SentLeg(
+                    leg.destination, leg.number, leg.transfer_id, leg.payment_id, legs.encode(leg)
+                )
+            )
+        received = crossing.received
+        if received is not None:
+            self._cache.put_received(received.source, received.number)
+            crossed.received.append(received)
+        for refund in crossing.settled:
+            self._cache.put_refund(refund)
+        crossed.settled += crossing.settled
+        crossed.suspended += crossing.suspended
+        for destination, number in crossing.acknowledged:
+            crossed.acknowledged[destination] = max(
+                number, crossed.acknowledged.get(destination, 0)
+            )
 
     def store(self, key: Key) -> None:
         """Remember a request and its answer; a tombstone of the same request is fulfilled."""
@@ -117,6 +174,8 @@ class OpenBatch:
                 touched.add(Item("reference", merchant.reference, merchant.tenant_id))
         touched |= {Item("key", name, tenant_id) for tenant_id, name in self._keys}
         touched |= {Item("key", name, tenant_id) for tenant_id, name in self._deleted_keys}
+        if self._crossed is not None:
+            touched |= self._crossed.touched()
         return touched
 
     def _batch(self, previous_hash: bytes) -> Batch:
@@ -146,4 +205,5 @@ class OpenBatch:
             refunds=self._refunds,
             keys=list(self._keys.values()),
             deleted_keys=self._deleted_keys,
+            crossed=None if self._crossed is None else self._crossed.record(),
         )

@@ -2,27 +2,32 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import grpc
 import structlog
 
 from kit import internal_auth, serving
-from processor.ports import Unavailable
+from processor.ports import CARRY_SECONDS_MAX, LegTaker, Unavailable
 from tender.v1 import directory_pb2, directory_pb2_grpc, lane_pb2, lane_pb2_grpc
 
 SILENCE_SECONDS_MAX: Final = 3.0
 """A processor that lives says so every second."""
-
-CARRY_SECONDS_MAX: Final = 5.0
-"""A batch takes milliseconds; past this the other end is gone or stuck, and the legs go again."""
 
 BACKOFF_SECONDS_MIN: Final = 0.1
 BACKOFF_SECONDS_MAX: Final = 1.0
 RECEIVE_BYTES_MAX: Final = serving.RECEIVE_BYTES_MAX
 
 log = structlog.get_logger()
+
+
+HearMap = Callable[[directory_pb2.ShardMap], None]
+"""Is given the shard map that a peer tells, again and again."""
+
+
+def _keep_no_map(_shard_map: directory_pb2.ShardMap) -> None:
+    """For those who have the map already."""
 
 
 class _Silent(Exception):
@@ -32,8 +37,9 @@ class _Silent(Exception):
 class _Peer:
     """One other processor: its channel, and the lanes that it says it holds."""
 
-    def __init__(self, target: str, token: str) -> None:
+    def __init__(self, target: str, token: str, hear_map: HearMap) -> None:
         self.target = target
+        self._hear_map = hear_map
         self.channel = grpc.aio.insecure_channel(
             target, options=serving.client_options(RECEIVE_BYTES_MAX)
         )
@@ -54,6 +60,8 @@ class _Peer:
                     if not isinstance(known, directory_pb2.WatchResponse):
                         raise _Silent
                     self.epochs = {lane.shard: lane.epoch for lane in known.lanes}
+                    if known.HasField("shard_map"):
+                        self._hear_map(known.shard_map)
                     backoff, trouble = BACKOFF_SECONDS_MIN, ""
             except (
                 grpc.aio.AioRpcError,
@@ -78,8 +86,10 @@ class _Peer:
 class RemotePeers:
     """All processors, as they tell of themselves; `run` keeps listening to them."""
 
-    def __init__(self, targets: Sequence[str], token: str) -> None:
-        self._peers = [_Peer(target, token) for target in targets]
+    def __init__(
+        self, targets: Sequence[str], token: str, hear_map: HearMap = _keep_no_map
+    ) -> None:
+        self._peers = [_Peer(target, token, hear_map) for target in targets]
         self._metadata = internal_auth.metadata(token)
 
     async def run(self) -> None:
@@ -118,3 +128,21 @@ class RemotePeers:
         if holder is None or shard not in holder.epochs:
             raise Unavailable(f"nobody holds {shard}")
         return holder
+
+
+class NearestPeers:
+    """Lanes of this process, which need no call, and all others through it."""
+
+    def __init__(self, lanes: Mapping[str, LegTaker], others: RemotePeers) -> None:
+        """The mapping may change at any time."""
+        self._lanes = lanes
+        self._others = others
+
+    async def carry(
+        self, source: str, destination: str, first_number: int, legs: Sequence[bytes]
+    ) -> int:
+        """Carry legs; see `ports.Peers`."""
+        lane = self._lanes.get(destination)
+        if lane is not None and lane.is_open:
+            return await lane.carry(source, first_number, legs)
+        return await self._others.carry(source, destination, first_number, legs)

@@ -1,9 +1,10 @@
 """What the lane needs from storage, and how storage says no. Implemented in `storage`."""
 
 from collections.abc import Mapping, Sequence
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 from processor.domain.accounts import Account
+from processor.domain.legs import Received
 from processor.domain.merchants import Merchant
 from processor.domain.payments import Payment, Refund
 from processor.domain.transfers import Transfer
@@ -65,8 +66,9 @@ class Opened(NamedTuple):
     last_written_at: int
 
 
-Value = Account | Payment | Merchant | Key | str | None
-"""What an item turned out to be; None when it does not exist, str for a merchant's id."""
+Value = Account | Payment | Merchant | Key | Refund | str | int | None
+"""What an item turned out to be; None when it does not exist, str for a merchant's id, int for the
+number of a leg, 0 before the first."""
 
 
 class Loaded(NamedTuple):
@@ -93,6 +95,26 @@ class StoredKey(NamedTuple):
     fulfils: bool
 
 
+class SentLeg(NamedTuple):
+    """A leg on its way to another shard, as it was written down."""
+
+    destination: str
+    number: int
+    transfer_id: str
+    payment_id: str
+    text: str
+
+
+class Crossed(NamedTuple):
+    """What a batch did towards other shards, or because of them."""
+
+    sent: Sequence[SentLeg]
+    received: Sequence[Received]
+    suspended: Sequence[tuple[str, int]]
+    acknowledged: Sequence[tuple[str, int]]
+    settled: Sequence[Refund]
+
+
 class Batch(NamedTuple):
     """All that one apply commits. `now` is lane time in µs since 1970."""
 
@@ -108,6 +130,15 @@ class Batch(NamedTuple):
     refunds: Sequence[Refund]
     keys: Sequence[StoredKey]
     deleted_keys: Sequence[tuple[str, str]]
+    crossed: Crossed | None = None
+
+
+class Route(NamedTuple):
+    """How far the legs to a destination are: the last one sent, the last one confirmed."""
+
+    destination: str
+    sent: int
+    acknowledged: int
 
 
 class Due(NamedTuple):
@@ -170,5 +201,42 @@ class LaneStorage(Protocol):
     async def due(self, now: int, keys_older_than: int, limit: int) -> Due:
         """Return at most `limit` accounts and keys for housekeeping. Raises Unavailable."""
 
+    async def routes(self) -> Sequence[Route]:
+        """Return every destination that legs were ever sent to. Raises Unavailable."""
+
+    async def legs(self, destination: str, after: int, limit: int) -> Sequence[tuple[int, str]]:
+        """Return legs sent with numbers above one, in their order. Raises Unavailable."""
+
     async def close(self) -> None:
         """Give the lane up."""
+
+
+LEGS_PER_CALL_MAX: Final = 300
+"""Legs carried at a time, as the contract says: as many as a batch takes."""
+
+CARRY_SECONDS_MAX: Final = 5.0
+"""A batch takes milliseconds; past this the other end is gone or stuck, and the legs go again."""
+
+
+class LegTaker(Protocol):
+    """A lane, as those see it who carry legs to it."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the lane is held here and decides."""
+
+    async def carry(self, source: str, first_number: int, legs: Sequence[bytes]) -> int:
+        """Take legs in; see `Peers.carry`. Raises LaneClosed or LaneBusy."""
+
+
+class Peers(Protocol):
+    """How legs get to the lanes of other shards."""
+
+    async def carry(
+        self, source: str, destination: str, first_number: int, legs: Sequence[bytes]
+    ) -> int:
+        """Carry legs, at most 300, numbered from one on; 0 and none ask for the position alone.
+
+        Returns the position: the number of the last leg from this source whose effect is
+        committed there. Raises Unavailable; then they may have arrived or not.
+        """

@@ -11,7 +11,7 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from kit import serving
-from processor import hosting, translate
+from processor import carrying, hosting, translate
 from processor.domain.commands import Principal
 from processor.entries import QUEUE_FULL, Entry, Reply, untranslatable
 from processor.lane import Lane
@@ -131,6 +131,12 @@ class LaneServicer(lane_pb2_grpc.LaneServiceServicer):
         finally:
             self._outboxes.discard(outbox)
             reader.cancel()
+
+    async def Carry(
+        self, request: lane_pb2.CarryRequest, context: serving.Context
+    ) -> lane_pb2.CarryResponse:
+        """Take legs in that another shard's lane sends."""
+        return await carrying.carry(self._lanes, request, context)
 
     async def _read(
         self, requests: AsyncIterator[lane_pb2.ExecuteRequest], outbox: _Outbox

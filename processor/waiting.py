@@ -39,7 +39,7 @@ class WaitingRoom:
         bytes_max: int,
     ) -> None:
         self._cache = cache
-        self._place = place
+        self.place = place
         self._now = now
         self._admission = Admission(commands_max)
         self._ticked_at = time.monotonic()
@@ -172,18 +172,18 @@ class WaitingRoom:
     def needed(self) -> Iterator[Item]:
         """Yield all that waiting commands need; the cache must not evict it."""
         for entry in self._entries:
-            yield from needs.needed(entry.command, self._cache, self._place)
+            yield from needs.needed(entry.command, self._cache, self.place)
 
     def is_ready(self, entry: Entry, now: int) -> bool:
         """Say whether all that a command needs is in memory and no hold it meets is due.
 
         False says nothing: ask `missing`.
         """
-        return needs.is_ready(entry.command, self._cache, self._place, now, own_key=self.loads_keys)
+        return needs.is_ready(entry.command, self._cache, self.place, now, own_key=self.loads_keys)
 
     def missing(self, entry: Entry, now: int) -> list[Item]:
         """Return what a command needs and the cache does not know yet."""
-        return needs.missing(entry.command, self._cache, self._place, now, own_key=self.loads_keys)
+        return needs.missing(entry.command, self._cache, self.place, now, own_key=self.loads_keys)
 
     def _line_up(self, entry: Entry) -> None:
         key = entry.request_key
@@ -197,8 +197,17 @@ class WaitingRoom:
             chain = self._chains.get(entry.order_key)
             if chain is not None:
                 chain.append(entry)
+                if entry.request_key is None:
+                    self._want_ahead(entry)
                 return
         self._advance(entry)
+
+    def _want_ahead(self, entry: Entry) -> None:
+        """Load with others what a leg needs that waits for one before it, not one after another."""
+        for item in self.missing(entry, self._now()):
+            if item not in self._waiters:
+                self._waiters[item] = []
+                self._wanted[item] = None
 
     def _advance(self, entry: Entry) -> None:
         """Let a command that nothing is before go on, and those behind it as far as they can."""

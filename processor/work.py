@@ -7,11 +7,12 @@ from kit import fingerprint
 from processor import answers
 from processor.cache import Cache
 from processor.domain import commands, needs
-from processor.domain.decide import check_access, decide, expire
+from processor.domain.decide import check_access, decide, expire, receive
 from processor.domain.draft import Changes
+from processor.domain.legs import Crossing
 from processor.domain.refusals import Refused, RequestIdReused
 from processor.domain.view import TOMBSTONE, Key
-from processor.entries import DEADLINE_PASSED, Entry, Reply, internal_error, refusal
+from processor.entries import DEADLINE_PASSED, LEG_GAP, Entry, Reply, internal_error, refusal
 from processor.openbatch import OpenBatch
 from processor.waiting import WaitingRoom
 
@@ -24,7 +25,7 @@ class Decider:
     def __init__(self, cache: Cache, room: WaitingRoom, place: needs.Place) -> None:
         self._cache = cache
         self._room = room
-        self._place = place
+        self.place = place
 
     def decide(
         self,
@@ -45,7 +46,7 @@ class Decider:
             if not self._room.is_ready(entry, now):
                 if self._room.missing(entry, now):
                     return False
-                due = needs.due_accounts(entry.command, self._cache, self._place, now)
+                due = needs.due_accounts(entry.command, self._cache, self.place, now)
             if entry.deadline <= monotonic_now and not entry.uncertain:
                 batch.answer(entry, DEADLINE_PASSED)
                 continue
@@ -62,13 +63,9 @@ class Decider:
 
     def _decide_one(self, entry: Entry, batch: OpenBatch) -> Reply:
         command = entry.command
-        if isinstance(command, commands.ExpireHolds):
-            return Reply()
+        if isinstance(command, commands.OwnCommand):
+            return self._decide_own(command, batch)
         cache = self._cache
-        if isinstance(command, commands.DeleteRequestKeys):
-            known = [key for key in command.keys if cache.key(*key) is not None]
-            batch.absorb(Changes(deleted_keys=tuple(known)))
-            return Reply()
         check_access(cache, command)
         tenant_id = command.principal.tenant_id
         key = cache.key(tenant_id, command.request_id)
@@ -91,6 +88,34 @@ class Decider:
             )
         )
         return Reply(response, "", "", {}, 0, False, answer.declined)
+
+    def _decide_own(self, command: commands.OwnCommand, batch: OpenBatch) -> Reply:
+        cache = self._cache
+        match command:
+            case commands.DeleteRequestKeys():
+                known = [key for key in command.keys if cache.key(*key) is not None]
+                batch.absorb(Changes(deleted_keys=tuple(known)))
+            case commands.AcknowledgeLegs():
+                place = (command.destination, command.number)
+                assert command.number <= cache.sent(command.destination), "what was never sent"
+                batch.absorb(Changes(crossing=Crossing(acknowledged=(place,))))
+            case commands.ReceiveLeg():
+                return self._receive(command, batch)
+            case commands.ExpireHolds():
+                pass  # They were expired before.
+        return Reply()
+
+    def _receive(self, command: commands.ReceiveLeg, batch: OpenBatch) -> Reply:
+        """Let a leg take effect if it is the next one; the reply says how far its source is."""
+        position = self._cache.received(command.source)
+        reason = ""
+        if command.number == position + 1:
+            assert command.leg is not None
+            batch.absorb(receive(self._cache, command.leg, command.text, batch.context))
+            position = command.number
+        elif command.number > position:
+            reason = LEG_GAP
+        return Reply(str(position).encode(), reason)
 
     def _expire(self, account_id: str, batch: OpenBatch) -> int:
         """Expire the due holds of an account; return how many (R18)."""

@@ -3,18 +3,20 @@
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from processor.domain.accounts import LIMIT, Account
 from processor.domain.chain import GENESIS
+from processor.domain.legs import Received
 from processor.domain.merchants import Merchant
-from processor.domain.payments import Payment, Refund
+from processor.domain.payments import Payment, Refund, RefundState
 from processor.domain.transfers import Transfer
 from processor.domain.view import TOMBSTONE, Item, Key
 from processor.ports import (
     Batch,
     Changed,
     Conflict,
+    Crossed,
     Due,
     Fenced,
     KeyTaken,
@@ -22,11 +24,20 @@ from processor.ports import (
     Opened,
     Ownership,
     Rejected,
+    Route,
+    SentLeg,
     Unavailable,
     Value,
 )
 
 _Row = TypeVar("_Row", Account, Payment, Merchant)
+
+
+class StoredLeg(NamedTuple):
+    """A leg that was sent; its state is SUSPENSE once its money is known to lie there."""
+
+    leg: SentLeg
+    state: str
 
 
 class Database:
@@ -42,6 +53,9 @@ class Database:
         self.transfers: dict[str, Transfer] = {}
         self.refunds: dict[str, Refund] = {}
         self.keys: dict[tuple[str, str], tuple[Key, int]] = {}
+        self.legs_sent: dict[str, list[StoredLeg]] = {}
+        self.legs_received: dict[str, list[Received]] = {}
+        self.legs_acknowledged: dict[str, int] = {}
         self.journal: list[Batch] = []
 
 
@@ -98,6 +112,8 @@ class MemoryLaneStore:
         _check_versions(database.payments, batch.payments)
         _check_versions(database.merchants, batch.merchants)
         self._check_keys(batch)
+        if batch.crossed is not None:
+            self._check_crossed(batch.crossed)
         for _, account in batch.accounts:
             _check_account(account)
         database.accounts.update({row.id: row for _, row in batch.accounts})
@@ -110,6 +126,8 @@ class MemoryLaneStore:
             database.keys[place] = (key, database.keys[place][1] if fulfils else batch.now)
         for place in batch.deleted_keys:
             del database.keys[place]
+        if batch.crossed is not None:
+            self._cross(batch.crossed)
         database.journal.append(batch)
 
     async def check(self, ownership: Ownership) -> None:
@@ -132,6 +150,21 @@ class MemoryLaneStore:
             if stored_at < keys_older_than
         ]
         return Due(sorted(expired)[:limit], old[:limit], self._database.clock())
+
+    async def routes(self) -> Sequence[Route]:
+        """Return every destination that legs were ever sent to."""
+        self._require_lock()
+        acknowledged = self._database.legs_acknowledged
+        return [
+            Route(destination, len(legs), acknowledged.get(destination, 0))
+            for destination, legs in self._database.legs_sent.items()
+        ]
+
+    async def legs(self, destination: str, after: int, limit: int) -> Sequence[tuple[int, str]]:
+        """Return legs sent with numbers above one, in their order."""
+        self._require_lock()
+        found = self._database.legs_sent.get(destination, [])[after : after + limit]
+        return [(leg.number, leg.text) for leg, _ in found]
 
     async def close(self) -> None:
         """Give the lane up."""
@@ -161,6 +194,12 @@ class MemoryLaneStore:
                     if (merchant.tenant_id, merchant.reference) == place:
                         return merchant.id
                 return None
+            case "refund":
+                return database.refunds.get(item.id)
+            case "sent":
+                return len(database.legs_sent.get(item.id, ()))
+            case "received":
+                return len(database.legs_received.get(item.id, ()))
 
     def _check_keys(self, batch: Batch) -> None:
         keys = self._database.keys
@@ -172,6 +211,40 @@ class MemoryLaneStore:
                 raise Conflict("a request key is missing or taken")
         if any(place not in keys for place in batch.deleted_keys):
             raise Conflict("a request key is missing or taken")
+
+    def _check_crossed(self, crossed: Crossed) -> None:
+        database = self._database
+        sent = {name: len(legs) for name, legs in database.legs_sent.items()}
+        for leg in crossed.sent:
+            if leg.number != sent.get(leg.destination, 0) + 1:
+                raise Conflict("a leg that is sent does not follow")
+            sent[leg.destination] = leg.number
+        received = {name: len(legs) for name, legs in database.legs_received.items()}
+        for one in crossed.received:
+            if one.number != received.get(one.source, 0) + 1:
+                raise Conflict("a leg that is received does not follow")
+            received[one.source] = one.number
+        for destination, number in (*crossed.suspended, *crossed.acknowledged):
+            if not 0 < number <= sent.get(destination, 0):
+                raise Conflict("a leg was never sent")
+        for refund in crossed.settled:
+            known = database.refunds.get(refund.id)
+            if known is None or known.state != RefundState.PENDING:
+                raise Conflict("a refund is not pending")
+
+    def _cross(self, crossed: Crossed) -> None:
+        database = self._database
+        for leg in crossed.sent:
+            database.legs_sent.setdefault(leg.destination, []).append(StoredLeg(leg, ""))
+        for one in crossed.received:
+            database.legs_received.setdefault(one.source, []).append(one)
+        for destination, number in crossed.suspended:
+            legs = database.legs_sent[destination]
+            legs[number - 1] = legs[number - 1]._replace(state="SUSPENSE")
+        for destination, number in crossed.acknowledged:
+            before = database.legs_acknowledged.get(destination, 0)
+            database.legs_acknowledged[destination] = max(before, number)
+        database.refunds.update({refund.id: refund for refund in crossed.settled})
 
 
 def _check_versions(rows: dict[str, _Row], changed: Sequence[Changed[_Row]]) -> None:

@@ -1,8 +1,8 @@
 """One embedded Postgres for the whole run, and a fresh shard database for each test that asks."""
 
+import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -55,14 +55,7 @@ async def shard_template(engines: Stack) -> str:
 _made = 0
 
 
-@pytest.fixture
-async def shard(engines: Stack, shard_template: str) -> AsyncIterator[Shard]:
-    """A fresh shard, dropped afterwards."""
-    async with fresh_shard(engines, shard_template) as fresh:
-        yield fresh
-
-
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def fresh_shard(engines: Stack, template: str) -> AsyncIterator[Shard]:
     """Make a shard that is dropped at the end of the block; for tests that need several."""
     global _made
@@ -80,3 +73,20 @@ async def fresh_shard(engines: Stack, template: str) -> AsyncIterator[Shard]:
         await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
     finally:
         await admin.close()
+
+
+@pytest.fixture
+async def shard(engines: Stack, shard_template: str) -> AsyncIterator[Shard]:
+    """A fresh shard."""
+    async with fresh_shard(engines, shard_template) as one:
+        yield one
+
+
+@pytest.fixture
+async def three_shards(engines: Stack, shard_template: str) -> AsyncIterator[dict[str, Shard]]:
+    """Three fresh shards by name."""
+    async with contextlib.AsyncExitStack() as stack:
+        yield {
+            name: await stack.enter_async_context(fresh_shard(engines, shard_template))
+            for name in ("s1", "s2", "s3")
+        }

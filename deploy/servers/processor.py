@@ -8,9 +8,13 @@ from typing import Final
 from deploy import COMPILED
 from deploy.servers import command
 from kit import internal_auth, logs, metrics, serving, settings
+from kit.shard_map import ShardMap
 from kit.shard_settings import ShardSettings
+from processor import hosting
 from processor.directory import Directory, DirectoryServicer
 from processor.lane import Lane, Limits
+from processor.peers import NearestPeers, RemotePeers
+from processor.ports import Peers
 from processor.queries import QueryServicer
 from processor.servicer import LaneServicer
 from storage.postgres.lane_store import PostgresLaneStore
@@ -34,7 +38,19 @@ async def serve(
     """Own lanes and serve until told to stop, by `stop` or by a signal."""
     shards = processor.shards()
     directory = Directory(processor.lane_owner)
-    lanes = {each.shard: _lane(processor, each, directory) for each in shards}
+    lanes: dict[str, Lane] = {}
+
+    def use_map(shard_map: ShardMap) -> None:
+        directory.note_map(shard_map)
+        homes = hosting.homes(shard_map)
+        for lane in lanes.values():
+            lane.set_homes(homes)
+
+    newest = hosting.NewestMap(use_map)
+    others = RemotePeers(processor.peer_targets, processor.internal_token(), newest.hear)
+    peers = NearestPeers(lanes, others)
+    for each in shards:
+        lanes[each.shard] = _lane(processor, each, directory, peers)
     reads = {each.shard: PostgresQueries(each.reading_url, each.shard) for each in shards}
     directory_url = processor.directory_database_url or shards[0].reading_url
     keys = PostgresQueries(directory_url, "")
@@ -53,9 +69,10 @@ async def serve(
     metrics_server = metrics.serve(processor.metrics_listen, lambda: health.is_serving)
     async with asyncio.TaskGroup() as group:
         for lane in lanes.values():
-            group.create_task(lane.run())
+            group.create_task(_run(lane, newest, is_alone=processor.is_alone))
         watching = [
-            group.create_task(shard_map.watch(directory.note_map)),
+            group.create_task(shard_map.watch(newest.note)),
+            group.create_task(others.run()),
             group.create_task(streams.run()),
         ]
         await server.start()
@@ -79,12 +96,24 @@ async def serve(
     for queries in (*reads.values(), keys):
         await queries.close()
     await shard_map.close()
+    await others.close()
     metrics_server.close()
     _log.info("processor_stopped")
 
 
+async def _run(lane: Lane, newest: hosting.NewestMap, *, is_alone: bool) -> None:
+    """Run a lane; one of several decides nothing before it knows where the others' users are."""
+    if not is_alone:
+        known = asyncio.create_task(newest.known())
+        stopped = asyncio.create_task(lane.told_to_stop())
+        await asyncio.wait((known, stopped), return_when=asyncio.FIRST_COMPLETED)
+        known.cancel()
+        stopped.cancel()
+    await lane.run()
+
+
 def _lane(
-    processor: settings.ProcessorSettings, shard: ShardSettings, directory: Directory
+    processor: settings.ProcessorSettings, shard: ShardSettings, directory: Directory, peers: Peers
 ) -> Lane:
     return Lane(
         PostgresLaneStore(shard.database_url, shard.shard),
@@ -101,6 +130,7 @@ def _lane(
             housekeeping_seconds=processor.sweep_interval_seconds,
         ),
         on_ownership=directory.note_ownership,
+        peers=peers,
     )
 
 

@@ -1,10 +1,12 @@
 """What can be asked of a lane.
 
-Each caller's command has an `order_key`: commands with the same key are decided as they arrived.
+Each caller's command has an `order_key`, and so have legs: commands with the same key are decided
+as they arrived.
 """
 
 from typing import NamedTuple
 
+from processor.domain.legs import Leg
 from processor.domain.place import ALIASES
 
 
@@ -188,6 +190,29 @@ class DeleteRequestKeys(NamedTuple):
     keys: tuple[tuple[str, str], ...]
 
 
+class ReceiveLeg(NamedTuple):
+    """The lane's own: let a leg take effect, if it is the next from its source.
+
+    Without a leg, with number 0, it asks for the position alone.
+    """
+
+    source: str
+    number: int
+    leg: Leg | None
+    text: str
+
+    @property
+    def order_key(self) -> str:
+        return f"legs from {self.source}"
+
+
+class AcknowledgeLegs(NamedTuple):
+    """The lane's own: note that a destination has taken all legs up to a number."""
+
+    destination: str
+    number: int
+
+
 PaymentCommand = Capture | Void | RefundPayment
 """Commands that name an existing payment."""
 
@@ -205,4 +230,7 @@ CallerCommand = (
 )
 """Commands that come from a caller with a request_id."""
 
-Command = CallerCommand | ExpireHolds | DeleteRequestKeys
+OwnCommand = ExpireHolds | DeleteRequestKeys | ReceiveLeg | AcknowledgeLegs
+"""Commands of the lane itself."""
+
+Command = CallerCommand | OwnCommand

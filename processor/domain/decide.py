@@ -6,13 +6,14 @@ from processor.domain import commands, refusals
 from processor.domain.context import Context
 from processor.domain.decision import Answer, Decision, Declined
 from processor.domain.draft import Changes, Draft
+from processor.domain.legs import Leg
 from processor.domain.methods import METHODS, Methods
 from processor.domain.place import place
-from processor.domain.rules import accounts, merchants, payments
+from processor.domain.rules import accounts, legs, merchants, payments
 from processor.domain.rules.checks import require_payment
 from processor.domain.view import View
 
-__all__ = ["Answer", "Decision", "Declined", "check_access", "decide", "expire", "place"]
+__all__ = ["Answer", "Decision", "Declined", "check_access", "decide", "expire", "place", "receive"]
 
 
 def decide(
@@ -58,6 +59,11 @@ def expire(
     """
     due = view.due_holds(account_id, context.now)
     return payments.expire(Draft(view, context), due, methods) if due else None
+
+
+def receive(view: View, leg: Leg, text: str, context: Context) -> Changes:
+    """Let the next leg from another shard take effect; `text` is how it came."""
+    return legs.receive(Draft(view, context), leg, text)
 
 
 def check_access(view: View, command: commands.CallerCommand) -> None:

@@ -32,6 +32,8 @@ class Answer(NamedTuple):
     merchant: Merchant | None = None
     transfer: Transfer | Declined | None = None
     reversal: str = ""
+    remote_account_id: str = ""
+    """Of a transfer to another shard: the account there."""
 
     @property
     def resource_id(self) -> str:

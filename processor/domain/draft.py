@@ -1,10 +1,13 @@
 """The work sheet of one decision: state as the decision goes on, and what it changes."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from processor.domain import accounts, ids, refusals, transfers
 from processor.domain.accounts import Account
 from processor.domain.context import Context
+from processor.domain.legs import Crossing, Leg, Received
+from processor.domain.legs import Kind as LegKind
 from processor.domain.merchants import Merchant
 from processor.domain.payments import FIRST, HOLDING, NEXT, Payment, Refund
 from processor.domain.transfers import Transfer
@@ -38,6 +41,7 @@ class Changes(NamedTuple):
     events: tuple[Event, ...] = ()
     tombstones: tuple[Tombstone, ...] = ()
     deleted_keys: tuple[tuple[str, str], ...] = ()
+    crossing: Crossing | None = None
 
 
 class Draft:
@@ -55,6 +59,8 @@ class Draft:
         self._transfers: list[Transfer] = []
         self._refunds: list[Refund] = []
         self._events: list[Event] = []
+        self._crossing: Crossing | None = None
+        self._merchants: tuple[Merchant, ...] = ()
 
     def changes(self) -> Changes:
         """Return all that was drafted."""
@@ -63,7 +69,9 @@ class Draft:
             payments=tuple(self._payments.values()),
             transfers=tuple(self._transfers),
             refunds=tuple(self._refunds),
+            merchants=self._merchants,
             events=tuple(self._events),
+            crossing=self._crossing,
         )
 
     def account(self, account_id: str) -> Account:
@@ -76,6 +84,16 @@ class Draft:
         """Return the tenant's own account of a kind; a new one opens once money moves on it."""
         context = self.context
         account_id = ids.system_account(context.region, context.shard, tenant_id, kind, currency)
+        return self._own(account_id, tenant_id, kind, currency)
+
+    def clearing(self, tenant_id: str, peer: str, currency: str) -> Account:
+        """Return the account by which the tenant's money goes to and from a shard."""
+        context = self.context
+        account_id = ids.clearing_account(context.region, context.shard, tenant_id, peer, currency)
+        return self._own(account_id, tenant_id, accounts.Kind.CLEARING, currency)
+
+    def _own(self, account_id: str, tenant_id: str, kind: accounts.Kind, currency: str) -> Account:
+        context = self.context
         return (
             self._accounts.get(account_id)
             or self.view.account(account_id)
@@ -281,6 +299,92 @@ class Draft:
         """Record a refund."""
         self._refunds.append(refund)
         return refund
+
+    def settle_refund(self, refund: Refund) -> Refund:
+        """Record what a refund that was pending has become."""
+        crossing = self._crossing or Crossing()
+        self._crossing = crossing._replace(settled=(*crossing.settled, refund))
+        return refund
+
+    def put_merchant(self, merchant: Merchant) -> Merchant:
+        """Record a merchant."""
+        self._merchants = (*self._merchants, merchant)
+        return merchant
+
+    def send(
+        self,
+        destination: str,
+        kind: LegKind,
+        tenant_id: str,
+        *,
+        account_id: str = "",
+        remote_account_id: str = "",
+        amount: int = 0,
+        currency: str = "",
+        fee: int = 0,
+        transfer_id: str = "",
+        payment_id: str = "",
+        refund_id: str = "",
+        description: str = "",
+        reason: str = "",
+        concerning: int = 0,
+    ) -> Leg:
+        """Send another shard the next leg."""
+        assert fee >= 0
+        crossing = self._crossing or Crossing()
+        number = self.view.sent(destination) + 1
+        for earlier in crossing.sent:
+            number += earlier.destination == destination
+        leg = Leg(
+            source=self.context.shard,
+            destination=destination,
+            number=number,
+            kind=kind,
+            created_at=self.context.now,
+            tenant_id=tenant_id,
+            account_id=account_id,
+            remote_account_id=remote_account_id,
+            amount=amount,
+            currency=currency,
+            fee=fee,
+            transfer_id=transfer_id,
+            payment_id=payment_id,
+            refund_id=refund_id,
+            description=description,
+            reason=reason,
+            concerning=concerning,
+        )
+        self._crossing = crossing._replace(sent=(*crossing.sent, leg))
+        return leg
+
+    def send_merchant(self, merchant: Merchant, peers: Sequence[str]) -> None:
+        """Send every other shard a merchant."""
+        assert self._crossing is None, "so each shard's next number is the one after its last"
+        if peers:
+            sent = [
+                Leg(
+                    source=self.context.shard,
+                    destination=peer,
+                    number=self.view.sent(peer) + 1,
+                    kind=LegKind.MERCHANT,
+                    created_at=self.context.now,
+                    tenant_id=merchant.tenant_id,
+                    merchant=merchant,
+                )
+                for peer in peers
+            ]
+            self._crossing = Crossing(sent=tuple(sent))
+
+    def receive(self, received: Received) -> None:
+        """Record what came of a leg: it is taken in."""
+        crossing = self._crossing or Crossing()
+        assert crossing.received is None
+        self._crossing = crossing._replace(received=received)
+
+    def suspend(self, destination: str, number: int) -> None:
+        """Record that the money of a leg of ours lies in suspense."""
+        crossing = self._crossing or Crossing()
+        self._crossing = crossing._replace(suspended=((destination, number),))
 
     def event(self, event_type: str, entity_id: str, version: int) -> None:
         """Record something that happened."""

@@ -27,6 +27,8 @@ REFUND: Final = "ref"
 OWN: Final = "sys"
 """Prefix of a tenant's own accounts; they exist on every shard and carry no bucket."""
 
+_CLEARING: Final = "_clearing."
+
 
 def encode(number: int) -> str:
     """Return the ten characters of a number below 2^50, most significant first."""
@@ -57,6 +59,20 @@ def region_of_id(identifier: str) -> str:
     return identifier.split("_", 2)[1]
 
 
+def home_of_id(identifier: str) -> str:
+    """Return region, slash and bucket of an id; of a text that is no such id, what is nobody's."""
+    parts = identifier.split("_", 2)
+    if len(parts) < 3 or parts[0] == OWN:
+        return ""
+    return f"{parts[1]}/{identifier[-2:]}"
+
+
+def shard_of_own(identifier: str) -> str:
+    """Return the shard that the id of a tenant's own account names; empty for any other id."""
+    parts = identifier.split("_", 3)
+    return parts[2] if len(parts) == 4 and parts[0] == OWN else ""
+
+
 def bucket_of_pair(debit_id: str, credit_id: str) -> str:
     """Return the bucket of what happens between two accounts: that of the first that has one."""
     for identifier in (debit_id, credit_id):
@@ -74,6 +90,17 @@ def first_at(prefix: str, region: str, time_us: int) -> str:
 def system_account(region: str, shard: str, tenant_id: str, kind: str, currency: str) -> str:
     """Return the id of a tenant's own account on a shard, such as its world or fees account."""
     return f"{OWN}_{region}_{shard}_{tenant_id}_{kind.lower()}_{currency}"
+
+
+@functools.lru_cache(maxsize=10_000)
+def clearing_account(region: str, shard: str, tenant_id: str, peer: str, currency: str) -> str:
+    """Return the id of the account on a shard that stands for a tenant's money with a peer."""
+    return f"{OWN}_{region}_{shard}_{tenant_id}{_CLEARING}{peer}_{currency}"
+
+
+def is_clearing(account_id: str) -> bool:
+    """Say whether an id is that of a clearing account."""
+    return account_id.startswith(OWN) and _CLEARING in account_id
 
 
 class Mint:

@@ -3,8 +3,11 @@
 from collections.abc import Iterator
 
 from processor.domain import accounts, commands
+from processor.domain.legs import Kind as LegKind
+from processor.domain.legs import Leg
 from processor.domain.payments import Payment
 from processor.domain.place import Place as Place
+from processor.domain.rules.legs import payee
 from processor.domain.view import AUTHORIZE, Item, View
 
 
@@ -31,6 +34,14 @@ def is_ready(
     else:
         return False
     tenant_id = command.principal.tenant_id
+    if place.homes is not None and (peer := place.find(settlement_id)) != place.shard:
+        return (
+            view.account(payer_id) is not None
+            and view.account(place.clearing(tenant_id, peer, currency)) is not None
+            and view.knows(Item("sent", peer))
+            and not view.due_holds(payer_id, now)
+            and (not own_key or view.knows(Item("key", command.request_id, tenant_id)))
+        )
     fees_id = place.own_account(tenant_id, accounts.Kind.FEES, currency)
     return (
         view.account(payer_id) is not None
@@ -76,20 +87,15 @@ def due_accounts(command: commands.Command, view: View, place: Place, now: int) 
 def _is_own_key(command: commands.Command, item: Item) -> bool:
     return (
         item.kind == "key"
-        and not isinstance(command, commands.ExpireHolds | commands.DeleteRequestKeys)
+        and not isinstance(command, commands.OwnCommand)
         and item.id == command.request_id
     )
 
 
 def needed(command: commands.Command, view: View, place: Place) -> Iterator[Item]:
     """Yield all that the command looks at, as far as it shows in what the view knows."""
-    if isinstance(command, commands.ExpireHolds):
-        for account_id in command.account_ids:
-            yield Item("account", account_id)
-        return
-    if isinstance(command, commands.DeleteRequestKeys):
-        for tenant_id, request_id in command.keys:
-            yield Item("key", request_id, tenant_id)
+    if isinstance(command, commands.OwnCommand):
+        yield from _of_own(command, view, place)
         return
     tenant_id = command.principal.tenant_id
     yield Item("key", command.request_id, tenant_id)
@@ -100,10 +106,7 @@ def needed(command: commands.Command, view: View, place: Place) -> Iterator[Item
             merchant = view.merchant(command.merchant_id)
             terms = merchant.terms(command.currency) if merchant else None
             if terms is not None:
-                yield Item("account", terms.account_id)
-                yield Item(
-                    "account", place.own_account(tenant_id, accounts.Kind.FEES, command.currency)
-                )
+                yield from _of_settlement(terms.account_id, tenant_id, command.currency, place)
         case commands.Capture() | commands.Void() | commands.RefundPayment():
             yield Item("payment", command.payment_id)
             yield from _of_payment(view.payment(command.payment_id), place)
@@ -119,23 +122,99 @@ def needed(command: commands.Command, view: View, place: Place) -> Iterator[Item
         case commands.ChangeAccountState():
             yield Item("account", command.account_id)
         case commands.CreateTransfer():
-            for name in (command.source, command.destination):
-                yield Item("account", place.resolve(name, tenant_id, command.currency))
+            yield Item("account", place.resolve(command.source, tenant_id, command.currency))
+            destination = place.resolve(command.destination, tenant_id, command.currency)
+            yield from _of_payee(destination, tenant_id, command.currency, place)
         case commands.CreateMerchant():
             yield Item("reference", command.reference, tenant_id)
             for asked in command.settlement_terms:
                 yield Item("account", asked.account_id)
+            for peer in place.peers():
+                yield Item("sent", peer)
         case commands.UpdateMerchant():
             yield Item("merchant", command.merchant_id)
             for asked in command.settlement_terms or ():
                 yield Item("account", asked.account_id)
+            for peer in place.peers():
+                yield Item("sent", peer)
 
 
 def _of_payment(payment: Payment | None, place: Place) -> Iterator[Item]:
     if payment is not None:
         yield Item("account", payment.payer_account_id)
-        yield Item("account", payment.settlement_account_id)
-        yield Item(
-            "account",
-            place.own_account(payment.tenant_id, accounts.Kind.FEES, payment.currency),
+        yield from _of_settlement(
+            payment.settlement_account_id, payment.tenant_id, payment.currency, place
         )
+
+
+def _of_settlement(account_id: str, tenant_id: str, currency: str, place: Place) -> Iterator[Item]:
+    """Yield what a merchant's account needs: where it is here, the fees that it pays too."""
+    yield from _of_payee(account_id, tenant_id, currency, place)
+    if place.homes is None or place.find(account_id) == place.shard:
+        yield Item("account", place.own_account(tenant_id, accounts.Kind.FEES, currency))
+
+
+def _of_payee(account_id: str, tenant_id: str, currency: str, place: Place) -> Iterator[Item]:
+    """Yield an account that may get money, or by which way it gets it on another shard."""
+    if place.homes is None or (peer := place.find(account_id)) == place.shard:
+        yield Item("account", account_id)
+    elif peer:
+        yield Item("account", place.clearing(tenant_id, peer, currency))
+        yield Item("sent", peer)
+
+
+def _of_own(command: commands.OwnCommand, view: View, place: Place) -> Iterator[Item]:
+    match command:
+        case commands.ExpireHolds():
+            for account_id in command.account_ids:
+                yield Item("account", account_id)
+        case commands.DeleteRequestKeys():
+            for tenant_id, request_id in command.keys:
+                yield Item("key", request_id, tenant_id)
+        case commands.AcknowledgeLegs():
+            yield Item("sent", command.destination)
+        case commands.ReceiveLeg():
+            yield Item("received", command.source)
+            if command.leg is not None:
+                yield from _of_leg(command.leg, view, place)
+
+
+def _of_leg(leg: Leg, view: View, place: Place) -> Iterator[Item]:
+    match leg.kind:
+        case LegKind.CAPTURE | LegKind.TRANSFER | LegKind.REFUND_CREDIT:
+            yield from _of_credit(leg, view, place)
+            if leg.kind == LegKind.REFUND_CREDIT:
+                yield Item("payment", leg.payment_id)
+                yield Item("refund", leg.refund_id)
+        case LegKind.REFUND_DEBIT:
+            yield Item("account", leg.account_id)
+            yield Item("account", place.clearing(leg.tenant_id, leg.source, leg.currency))
+            yield Item(
+                "account", place.own_account(leg.tenant_id, accounts.Kind.FEES, leg.currency)
+            )
+            yield Item("sent", leg.source)
+        case LegKind.REFUND_FAILED:
+            yield Item("payment", leg.payment_id)
+            yield Item("refund", leg.refund_id)
+        case LegKind.SUSPENSE:
+            yield Item("sent", leg.source)
+        case LegKind.MERCHANT if leg.merchant is not None:
+            yield Item("merchant", leg.merchant.id)
+
+
+def _of_credit(leg: Leg, view: View, place: Place) -> Iterator[Item]:
+    """Yield what money from another shard needs; suspense only where it may be needed."""
+    payee_item = Item("account", leg.account_id)
+    yield payee_item
+    yield Item("account", place.clearing(leg.tenant_id, leg.source, leg.currency))
+    suspended = view.knows(payee_item) and payee(view, leg) is None
+    if leg.fee:
+        fees_id = place.own_account(leg.tenant_id, accounts.Kind.FEES, leg.currency)
+        yield Item("account", fees_id)
+        fees = view.account(fees_id)
+        suspended = suspended or (fees is not None and fees.state != accounts.State.OPEN)
+    if suspended:
+        yield Item(
+            "account", place.own_account(leg.tenant_id, accounts.Kind.SUSPENSE, leg.currency)
+        )
+        yield Item("sent", leg.source)

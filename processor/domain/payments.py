@@ -134,7 +134,10 @@ class RefundState(Name):
 
 
 class Refund(NamedTuple):
-    """Money given back from a payment. Amounts in minor units, times in µs since 1970."""
+    """Money given back from a payment. Amounts in minor units, times in µs since 1970.
+
+    While it is pending, `fee_refunded` is the part of the fee that will be given back.
+    """
 
     id: str
     payment_id: str
@@ -144,3 +147,5 @@ class Refund(NamedTuple):
     fee_refunded: int
     description: str
     created_at: int
+    failure_reason: str = ""
+    """Why the merchant's shard did not give, as a refusal's reason; set only when FAILED."""

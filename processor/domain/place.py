@@ -1,8 +1,9 @@
-"""Where a lane is, and which accounts of the tenant's own stand there under which names."""
+"""Where a lane is, which shard has an account, and the tenant's own accounts under their names."""
 
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from processor.domain import accounts, ids
+from processor.domain import accounts, ids, refusals
 from processor.domain.context import Context
 
 WORLD_ALIAS: Final = "world"
@@ -12,21 +13,57 @@ ALIASES: Final = {WORLD_ALIAS: accounts.Kind.WORLD, FEES_ALIAS: accounts.Kind.FE
 
 
 class Place(NamedTuple):
-    """Region and shard of a lane."""
+    """Region and shard of a lane, and which shard has each bucket of every region.
+
+    `homes` maps a region, a slash and the bucket's two characters to a shard; None when this shard
+    has everything.
+    """
 
     region: str
     shard: str
+    homes: Mapping[str, str] | None = None
 
     def own_account(self, tenant_id: str, kind: accounts.Kind, currency: str) -> str:
         """Return the id of a tenant's own account on this shard."""
         return ids.system_account(self.region, self.shard, tenant_id, kind, currency)
+
+    def clearing(self, tenant_id: str, peer: str, currency: str) -> str:
+        """Return the id of the account here by which a tenant's money goes to and from a shard."""
+        return ids.clearing_account(self.region, self.shard, tenant_id, peer, currency)
 
     def resolve(self, name: str, tenant_id: str, currency: str) -> str:
         """Return the account id behind a name, which may be an alias."""
         kind = ALIASES.get(name)
         return name if kind is None else self.own_account(tenant_id, kind, currency)
 
+    def find(self, identifier: str) -> str:
+        """Return the shard that has what an id names; empty when no shard has its bucket."""
+        if self.homes is None:
+            return self.shard
+        return self.homes.get(ids.home_of_id(identifier), "") or ids.shard_of_own(identifier)
+
+    def shard_of(self, identifier: str) -> str:
+        """Return the shard that has what an id names. Raises RegionUnknown."""
+        found = self.find(identifier)
+        if not found:
+            raise refusals.RegionUnknown(id=identifier)
+        return found
+
+    def peer_of(self, identifier: str) -> str:
+        """Return the other shard that has what an id names; empty when it is this one.
+
+        Raises RegionUnknown.
+        """
+        if self.homes is None:
+            return ""
+        found = self.shard_of(identifier)
+        return "" if found == self.shard else found
+
+    def peers(self) -> list[str]:
+        """Return all other shards, in the order of their names."""
+        return [] if self.homes is None else sorted({*self.homes.values()} - {self.shard})
+
 
 def place(context: Context) -> Place:
     """Return where a context's lane is."""
-    return Place(context.region, context.shard)
+    return Place(context.region, context.shard, context.homes)

@@ -29,6 +29,12 @@ class MerchantUnknown(Refused):
     reason = "MERCHANT_UNKNOWN"
 
 
+class RegionUnknown(Refused):
+    """No shard has the id's region and bucket."""
+
+    reason = "REGION_UNKNOWN"
+
+
 class AmountOutOfRange(Refused):
     """The amount is not between 1 and 10^15 minor units."""
 

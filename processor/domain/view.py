@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from processor.domain.accounts import Account
 from processor.domain.merchants import Merchant
-from processor.domain.payments import Payment
+from processor.domain.payments import Payment, Refund
 
 AUTHORIZE = "AUTHORIZE_PAYMENT"
 """Method of a key that leads to the payment it authorized."""
@@ -26,9 +26,14 @@ class Key(NamedTuple):
 
 
 class Item(NamedTuple):
-    """Something a decision needs to know; tenant_id is set for keys and merchant references."""
+    """Something a decision needs to know; tenant_id is set for keys and merchant references.
 
-    kind: Literal["account", "payment", "merchant", "key", "reference"]
+    Of a shard: the number of the last leg that was sent there, or received from there.
+    """
+
+    kind: Literal[
+        "account", "payment", "merchant", "key", "reference", "refund", "sent", "received"
+    ]
     id: str
     tenant_id: str = ""
 
@@ -53,6 +58,15 @@ class View(Protocol):
 
     def reference(self, tenant_id: str, reference: str) -> str | None:
         """Return the id of the merchant with a reference."""
+
+    def refund(self, refund_id: str) -> Refund | None:
+        """Return a refund."""
+
+    def sent(self, shard: str) -> int:
+        """Return the number of the last leg that was sent to a shard; 0 before the first."""
+
+    def received(self, shard: str) -> int:
+        """Return the number of the last leg that was received from a shard."""
 
     def holds_count(self, account_id: str) -> int:
         """Return the number of open holds of an account."""

@@ -64,9 +64,13 @@ CREATE TABLE merchants (
     created_at        timestamptz NOT NULL,
     updated_at        timestamptz NOT NULL,
     CONSTRAINT merchants_pkey PRIMARY KEY (id),
-    CONSTRAINT merchants_reference_key UNIQUE (tenant_id, reference),
     CONSTRAINT merchants_state_known CHECK (state IN ('ACTIVE', 'SUSPENDED'))
 );
+COMMENT ON TABLE merchants IS
+    'All of them, for every lane authorizes payments to any: those of other shards as copies.';
+-- Unique in each region: there one shard has the reference's bucket, and a copy never collides.
+CREATE UNIQUE INDEX merchants_reference_key
+    ON merchants (tenant_id, reference, split_part(id, '_', 2));
 COMMENT ON COLUMN merchants.settlement_terms IS
     'JSON: [[currency, account id, basis points, fixed minor units, fee refund policy], ...]';
 
@@ -172,21 +176,78 @@ COMMENT ON TABLE account_marks IS
     'Places in the lists of transfers to begin a walk from: one every 64 versions of an account.';
 
 CREATE TABLE refunds (
-    id            text        NOT NULL,
-    payment_id    text        NOT NULL,
-    state         text        NOT NULL,
-    amount        bigint      NOT NULL,
-    currency      text        NOT NULL,
-    fee_refunded  bigint      NOT NULL,
-    description   text        NOT NULL,
-    seq           bigint      NOT NULL,
-    created_at    timestamptz NOT NULL,
+    id              text        NOT NULL,
+    payment_id      text        NOT NULL,
+    state           text        NOT NULL,
+    amount          bigint      NOT NULL,
+    currency        text        NOT NULL,
+    fee_refunded    bigint      NOT NULL,
+    description     text        NOT NULL,
+    seq             bigint      NOT NULL,
+    created_at      timestamptz NOT NULL,
+    failure_reason  text        NOT NULL DEFAULT '',
     CONSTRAINT refunds_pkey PRIMARY KEY (id),
     CONSTRAINT refunds_state_known CHECK (state IN ('PENDING', 'SUCCEEDED', 'FAILED')),
-    CONSTRAINT refunds_amount_positive CHECK (amount > 0 AND fee_refunded >= 0)
+    CONSTRAINT refunds_amount_positive CHECK (amount > 0 AND fee_refunded >= 0),
+    CONSTRAINT refunds_failure_has_reason CHECK ((state = 'FAILED') = (failure_reason <> ''))
 );
+COMMENT ON COLUMN refunds.fee_refunded IS
+    'While the refund is pending, the part of the fee that will be given back.';
 -- Reader: GetPayment.
 CREATE INDEX refunds_payment_idx ON refunds (payment_id, id);
+
+CREATE TABLE legs_sent (
+    destination  text        NOT NULL,
+    number       bigint      NOT NULL,
+    seq          bigint      NOT NULL,
+    transfer_id  text        NOT NULL,
+    payment_id   text        NOT NULL,
+    state        text        NOT NULL,
+    body         bytea       NOT NULL,
+    created_at   timestamptz NOT NULL,
+    CONSTRAINT legs_sent_pkey PRIMARY KEY (destination, number),
+    CONSTRAINT legs_sent_number_positive CHECK (number > 0),
+    CONSTRAINT legs_sent_state_known CHECK (state IN ('', 'SUSPENSE'))
+);
+COMMENT ON TABLE legs_sent IS
+    'What goes to other shards, counted per destination without a gap; carried until it is taken.';
+COMMENT ON COLUMN legs_sent.state IS 'SUSPENSE once its money is known to lie in suspense there.';
+COMMENT ON COLUMN legs_sent.transfer_id IS 'The transfer that debited it here; empty: no money.';
+-- Reader: GetPayment.
+CREATE INDEX legs_sent_payment_idx ON legs_sent (payment_id, created_at)
+    WHERE payment_id <> '' AND transfer_id <> '';
+-- Reader: ListTransfers, for the account on the other side.
+CREATE INDEX legs_sent_transfer_idx ON legs_sent (transfer_id) WHERE transfer_id <> '';
+
+CREATE TABLE legs_received (
+    source             text        NOT NULL,
+    number             bigint      NOT NULL,
+    seq                bigint      NOT NULL,
+    transfer_id        text        NOT NULL,
+    payment_id         text        NOT NULL,
+    remote_account_id  text        NOT NULL,
+    outcome            text        NOT NULL,
+    body               bytea       NOT NULL,
+    created_at         timestamptz NOT NULL,
+    CONSTRAINT legs_received_pkey PRIMARY KEY (source, number),
+    CONSTRAINT legs_received_number_positive CHECK (number > 0),
+    CONSTRAINT legs_received_outcome_known CHECK (
+        outcome IN ('POSTED', 'SUSPENSE', 'REFUSED', 'NOTED')
+    )
+);
+COMMENT ON TABLE legs_received IS
+    'What came from other shards, each number once and none skipped, with what came of it.';
+-- Reader: ListTransfers, for the account on the other side.
+CREATE INDEX legs_received_transfer_idx ON legs_received (transfer_id) WHERE transfer_id <> '';
+
+CREATE TABLE legs_acknowledged (
+    destination  text   NOT NULL,
+    number       bigint NOT NULL,
+    CONSTRAINT legs_acknowledged_pkey PRIMARY KEY (destination),
+    CONSTRAINT legs_acknowledged_number_positive CHECK (number > 0)
+) WITH (fillfactor = 10);
+COMMENT ON TABLE legs_acknowledged IS
+    'Up to which number each destination has confirmed; behind the truth by less than a second.';
 
 CREATE TABLE requests (
     tenant_id    text        NOT NULL,

@@ -13,10 +13,14 @@ $$;
 
 GRANT USAGE ON SCHEMA public TO tender_lane, tender_reader;
 GRANT SELECT
-    ON lanes, accounts, merchants, payments, transfers, account_marks, refunds, requests, journal
+    ON lanes, accounts, merchants, payments, transfers, account_marks, refunds, requests, journal,
+       legs_sent, legs_received, legs_acknowledged
     TO tender_lane, tender_reader;
 GRANT SELECT ON api_keys TO tender_reader;
 
 GRANT INSERT, UPDATE ON lanes, accounts, merchants, payments TO tender_lane;
 GRANT INSERT, UPDATE, DELETE ON requests TO tender_lane;
-GRANT INSERT ON transfers, account_marks, refunds, journal TO tender_lane;
+GRANT INSERT ON transfers, account_marks, refunds, journal, legs_sent, legs_received TO tender_lane;
+GRANT INSERT, UPDATE ON legs_acknowledged TO tender_lane;
+GRANT UPDATE (state, fee_refunded, failure_reason) ON refunds TO tender_lane;
+GRANT UPDATE (state) ON legs_sent TO tender_lane;

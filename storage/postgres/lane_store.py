@@ -22,6 +22,7 @@ from processor.ports import (
     Opened,
     Ownership,
     Rejected,
+    Route,
     Unavailable,
     Value,
 )
@@ -94,6 +95,44 @@ SELECT DISTINCT payer_account_id
          ORDER BY hold_expires_at LIMIT $2) AS due
 """
 
+_REFUNDS = f"SELECT {rows.REFUND_COLUMNS} FROM refunds WHERE id = ANY($1::text::text[])"
+# The newest of each is found at the end of the primary key.
+_SENT = """
+SELECT k.shard, coalesce(
+        (SELECT l.number FROM legs_sent AS l
+          WHERE l.destination = k.shard ORDER BY l.number DESC LIMIT 1), 0) AS number
+  FROM unnest($1::text::text[]) AS k (shard)
+"""
+_RECEIVED = """
+SELECT k.shard, coalesce(
+        (SELECT l.number FROM legs_received AS l
+          WHERE l.source = k.shard ORDER BY l.number DESC LIMIT 1), 0) AS number
+  FROM unnest($1::text::text[]) AS k (shard)
+"""
+_ROUTES = """
+WITH RECURSIVE found (destination) AS (
+    SELECT min(destination) FROM legs_sent
+     UNION ALL
+    SELECT (SELECT min(l.destination) FROM legs_sent AS l WHERE l.destination > f.destination)
+      FROM found AS f
+     WHERE f.destination IS NOT NULL
+)
+SELECT f.destination,
+       (SELECT l.number FROM legs_sent AS l
+         WHERE l.destination = f.destination ORDER BY l.number DESC LIMIT 1) AS sent,
+       coalesce((SELECT a.number FROM legs_acknowledged AS a
+                  WHERE a.destination = f.destination), 0) AS acknowledged
+  FROM found AS f
+ WHERE f.destination IS NOT NULL
+"""
+_LEGS = """
+SELECT number, convert_from(body, 'UTF8') AS text
+  FROM legs_sent
+ WHERE destination = $1 AND number > $2
+ ORDER BY number
+ LIMIT $3
+"""
+
 _CHECK = "SELECT check_lane_v1($1, $2, $3, $4)"
 _LOCK = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))"
 _APPLY = f"SELECT apply_batch_v1({', '.join(columns.ARGUMENTS)})"
@@ -129,6 +168,7 @@ class PostgresLaneStore:
         self._name = f"tender-lane-{shard}"
         self._session: _Session | None = None
         self._loading = asyncio.Lock()
+        self._chores = asyncio.Lock()
         self._not_replicated = False
         self._old_keys = OldKeys()
         self._prepared: tuple[Ownership, Batch, list[Any]] | None = None
@@ -214,6 +254,15 @@ class PostgresLaneStore:
             if found := by_kind.get("reference"):
                 for row in await self._fetch_pairs(_REFERENCES, found):
                     values[Item("reference", row["reference"], row["tenant_id"])] = row["id"]
+            if found := by_kind.get("refund"):
+                for row in await self._fetch(_REFUNDS, [item.id for item in found]):
+                    values[Item("refund", row["id"])] = rows.refund(row)
+            if found := by_kind.get("sent"):
+                for row in await self._fetch(_SENT, [item.id for item in found]):
+                    values[Item("sent", row["shard"])] = row["number"]
+            if found := by_kind.get("received"):
+                for row in await self._fetch(_RECEIVED, [item.id for item in found]):
+                    values[Item("received", row["shard"])] = row["number"]
         return Loaded(values, holds)
 
     def prepare(self, ownership: Ownership, batch: Batch) -> None:
@@ -244,8 +293,7 @@ class PostgresLaneStore:
 
     async def due(self, now: int, keys_older_than: int, limit: int) -> Due:
         """Return work for the lane's housekeeping, and the database's clock."""
-        with _unavailable():
-            chores = self._require_session().chores
+        async with self._on_chores() as chores:
             accounts = await chores.fetch(
                 _DUE_HOLDS, columns.instant(now), limit, timeout=LOAD_SECONDS_MAX
             )
@@ -256,6 +304,18 @@ class PostgresLaneStore:
             keys,
             clock,
         )
+
+    async def routes(self) -> Sequence[Route]:
+        """Return every destination that legs were ever sent to."""
+        async with self._on_chores() as chores:
+            found = await chores.fetch(_ROUTES, timeout=LOAD_SECONDS_MAX)
+        return [Route(*row) for row in found]
+
+    async def legs(self, destination: str, after: int, limit: int) -> Sequence[tuple[int, str]]:
+        """Return legs sent with numbers above one, in their order."""
+        async with self._on_chores() as chores:
+            found = await chores.fetch(_LEGS, destination, after, limit, timeout=LOAD_SECONDS_MAX)
+        return [(row["number"], row["text"]) for row in found]
 
     async def close(self) -> None:
         """Give the lane up: the advisory lock goes with the session."""
@@ -303,6 +363,13 @@ class PostgresLaneStore:
             self._not_replicated = True
 
     @asynccontextmanager
+    async def _on_chores(self) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+        """Give out the connection for what nothing waits for, to one at a time."""
+        async with self._chores:
+            with _unavailable():
+                yield self._require_session().chores
+
+    @asynccontextmanager
     async def _on_lane(self) -> AsyncIterator[_Session]:
         """Translate what goes wrong on the lane's connection."""
         session = self._require_session()
@@ -333,7 +400,7 @@ def _translated(error: asyncpg.PostgresError) -> Exception:
         return Fenced(str(error))
     if state == "23505" and getattr(error, "constraint_name", None) == "requests_pkey":
         return KeyTaken(str(error))
-    if state in ("TN002", "TN003", "TN004", "23505"):
+    if state in ("TN002", "TN003", "TN004", "TN005", "23505"):
         return Conflict(str(error))
     if state[:2] in ("22", "23"):
         return Rejected(f"{state} {getattr(error, 'constraint_name', None) or ''}".strip())

@@ -44,7 +44,8 @@ MERCHANT_COLUMNS: Final = f"""
 KEY_COLUMNS: Final = "tenant_id, request_id, method, fingerprint, outcome, resource_id"
 
 REFUND_COLUMNS: Final = f"""
-    id, payment_id, state, amount, currency, fee_refunded, description, {micros("created_at")}
+    id, payment_id, state, amount, currency, fee_refunded, description, {micros("created_at")},
+    failure_reason
 """
 
 TRANSFER_COLUMNS: Final = f"""

@@ -48,6 +48,8 @@ class AccountsCheck:
         self.floors = Tally("balances and floors", "I2")
         self.totals = Tally("debits equal credits in total", "I1")
         self.books: dict[str, Book] = {}
+        self.clearing: dict[str, int] = {}
+        """Balances of the accounts through which money goes to other shards and comes from them."""
 
     def batch(self, body: Body, seq: int) -> None:
         """Take in the images of a batch."""
@@ -84,6 +86,8 @@ class AccountsCheck:
             for record in chunk:
                 account = Account(*record)
                 absent.discard(account.id)
+                if account.kind == accounts.Kind.CLEARING:
+                    self.clearing[account.id] = account.posted
                 self._balance(account, held.get(account.id, 0))
                 self._lists(account, last_payments.get(account.id, ""))
                 self._compare(account)

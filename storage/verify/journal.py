@@ -7,9 +7,11 @@ import msgspec
 from kit import frames
 from processor.domain.chain import GENESIS, VERSION, chain
 from processor.domain.draft import Event
+from processor.domain.legs import Received
 from processor.domain.merchants import Merchant
 from processor.domain.payments import Payment, Refund
 from processor.domain.transfers import Transfer
+from processor.ports import SentLeg
 from storage.verify.report import Head, Tally, differs, row
 
 
@@ -58,6 +60,16 @@ class Keys(msgspec.Struct):
     deleted_keys: list[tuple[str, str]]
 
 
+class Crossed(msgspec.Struct, forbid_unknown_fields=True):
+    """What a batch did towards other shards, or because of them."""
+
+    sent: list[SentLeg]
+    received: list[Received]
+    suspended: list[tuple[str, int]]
+    acknowledged: list[tuple[str, int]]
+    settled: list[Refund]
+
+
 class Body(Keys, forbid_unknown_fields=True):
     """All that a batch wrote. Accounts stay raw: only the newest image of each is kept."""
 
@@ -68,6 +80,7 @@ class Body(Keys, forbid_unknown_fields=True):
     transfers: list[Transfer]
     refunds: list[Refund]
     events: list[Event]
+    crossed: Crossed | None = None
 
 
 _decode: Final = msgspec.json.Decoder(Body).decode

@@ -27,6 +27,8 @@ STATE_AFTER: Final = {
     "payment_voided": State.VOIDED,
     "payment_expired": State.EXPIRED,
     "payment_refunded": None,
+    "refund_requested": None,
+    "refund_failed": None,
 }
 """The state that each event of a payment leads to; None when it leaves the state as it is.
 
@@ -133,6 +135,7 @@ class PaymentsCheck:
             followed.sums.refunds_fee += fee_refunded
         elif state == RefundState.PENDING:
             followed.sums.refunds_pending += amount
+            followed.sums.refunds_fee += fee_refunded
         self._release(followed)
 
     async def read_rest(self) -> None:
@@ -269,7 +272,7 @@ _SUM_OF: Final = {
     "fee_refunded": ("fee_refunded", "sum of its FEE_REFUND transfers"),
     "refunds": ("refunded", "sum of its SUCCEEDED refunds"),
     "refunds_pending": ("refund_pending", "sum of its PENDING refunds"),
-    "refunds_fee": ("fee_refunded", "sum of fee_refunded of its SUCCEEDED refunds"),
+    "refunds_fee": ("fee_refunded", "sum of fee_refunded of its refunds that have not failed"),
 }
 """Each sum, the payment's column that must equal it, and what it is the sum of."""
 

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from storage.verify.accounts import AccountsCheck, MerchantsCheck
 from storage.verify.journal import Anchor, ChainCheck, JournalRow, Lane
+from storage.verify.legs import LegsCheck
 from storage.verify.payments import PaymentsCheck
 from storage.verify.report import Head, Report
 from storage.verify.requests import RequestsCheck
@@ -69,10 +70,12 @@ class Run:
             chain.tally.breach(f"lanes shard={lanes[1].shard}: is a second one in this database")
         payments = await PaymentsCheck.open(connection)
         run = cls(connection, on_progress, chain, payments, await RequestsCheck.open(connection))
-        run._transfers = await TransfersCheck.open(connection, run._accounts, payments)
+        run._legs = await LegsCheck.open(connection, payments)
+        run._transfers = await TransfersCheck.open(connection, run._accounts, payments, run._legs)
         run._refunds = await RefundsCheck.open(connection, payments)
         return run
 
+    _legs: LegsCheck
     _transfers: TransfersCheck
     _refunds: RefundsCheck
 
@@ -92,7 +95,9 @@ class Run:
         self._accounts.batch(body, seq)
         self._merchants.batch(body)
         await self._payments.batch(body, seq)
+        await self._legs.batch(body, seq, journaled.created_at)
         await self._transfers.batch(body, seq)
+        self._legs.compare_moved(seq)
         await self._refunds.batch(body, seq)
         await self._requests.batch(body, seq, journaled.created_at)
 
@@ -108,6 +113,7 @@ class Run:
             "accounts": lambda: self._accounts.finish(
                 self._connection, self._payments.held, self._payments.last_payments
             ),
+            "legs": lambda: self._legs.finish(self._connection, self._accounts.clearing),
             "marks": lambda: self._marks.finish(self._connection),
             "merchants": lambda: self._merchants.finish(self._connection),
         }
@@ -139,6 +145,8 @@ class Run:
             payments.images,
             transfers.records.tally,
             self._refunds.records.tally,
+            self._legs.records,
+            self._legs.clearing,
         ]
         return Report(head, [tally.check() for tally in tallies])
 

@@ -60,6 +60,17 @@ SELECT seq, tenant_id, request_id, method, fingerprint, outcome, resource_id, cr
 FROM requests
 ORDER BY seq
 """
+SELECT_LEGS_SENT: Final = """
+SELECT seq, destination, number, transfer_id, payment_id, body, created_at, state
+FROM legs_sent
+ORDER BY seq, destination, number
+"""
+SELECT_LEGS_RECEIVED: Final = """
+SELECT seq, source, number, transfer_id, payment_id, remote_account_id, outcome, body, created_at
+FROM legs_received
+ORDER BY seq, source, number
+"""
+SELECT_LEGS_ACKNOWLEDGED: Final = "SELECT destination, number FROM legs_acknowledged"
 SELECT_REQUESTS_THAT_EXIST: Final = """
 SELECT r.tenant_id, r.request_id
 FROM requests AS r

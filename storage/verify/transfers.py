@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Final
 
-from processor.domain.payments import Refund
-from processor.domain.transfers import Transfer
+from processor.domain.payments import Refund, RefundState
+from processor.domain.transfers import Reason, Transfer
 from storage.verify.accounts import AccountsCheck, Book
 from storage.verify.journal import Body
+from storage.verify.legs import LegsCheck
 from storage.verify.payments import PaymentsCheck
 from storage.verify.report import Tally, differences, differs, row
 from storage.verify.tables import (
@@ -68,7 +69,13 @@ class Records:
 class TransfersCheck:
     """Reads the transfers once: compares, folds into the books, adds up for the payments."""
 
-    def __init__(self, stream: Stream, accounts: AccountsCheck, payments: PaymentsCheck) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        accounts: AccountsCheck,
+        payments: PaymentsCheck,
+        legs: LegsCheck,
+    ) -> None:
         self.sides = Tally("transfers have two fitting sides", "I1")
         self.chained = Tally("balances after transfers", "I9")
         self.lists = Tally("transfers name the one before on each side", "I9")
@@ -76,14 +83,19 @@ class TransfersCheck:
         self._stream = stream
         self._accounts = accounts
         self._payments = payments
+        self._legs = legs
 
     @classmethod
     async def open(
-        cls, connection: Connection, accounts: AccountsCheck, payments: PaymentsCheck
+        cls,
+        connection: Connection,
+        accounts: AccountsCheck,
+        payments: PaymentsCheck,
+        legs: LegsCheck,
     ) -> "TransfersCheck":
         """Start reading the table."""
         stream = await Stream.open(connection, select("transfers", TRANSFER_COLUMNS))
-        return cls(stream, accounts, payments)
+        return cls(stream, accounts, payments, legs)
 
     async def batch(self, body: Body, seq: int) -> None:
         """Take in a batch's transfers; its accounts and payments were taken in before."""
@@ -118,7 +130,7 @@ class TransfersCheck:
             self._post(credit, transfer_id, "credit_posted_after", amount, credit_after)
             self._follow(credit, transfer_id, "credit_previous_id", credit_previous)
         self._fit(transfer_id, debit, credit, currency, amount)
-        if payment_id is not None:
+        if payment_id is not None and not self._legs.takes(payment_id, reason, amount):
             self._payments.transfer(payment_id, transfer_id, reason, amount)
 
     def _post(self, book: Book, transfer_id: str, column: str, change: int, after: int) -> None:
@@ -173,6 +185,7 @@ class RefundsCheck:
         self.records = Records("refunds", REFUND_COLUMNS)
         self._stream = stream
         self._payments = payments
+        self._pending: dict[str, tuple[Refund, int]] = {}
 
     @classmethod
     async def open(cls, connection: Connection, payments: PaymentsCheck) -> "RefundsCheck":
@@ -181,24 +194,41 @@ class RefundsCheck:
 
     async def batch(self, body: Body, seq: int) -> None:
         """Take in a batch's refunds; its payments were taken in before."""
-        if not body.refunds:
-            return
-        for record in await self._stream.until(max(one.id for one in body.refunds)):
-            self._add(stored := tuple(record))
-            self.records.read(stored)
-        self.records.records(body.refunds, seq)
+        if body.refunds:
+            pending = {one.id: one for one in body.refunds if one.state == RefundState.PENDING}
+            for record in await self._stream.until(max(one.id for one in body.refunds)):
+                self._add(stored := tuple(record), crosses=stored[0] in pending)
+                self.records.read(stored)
+            self.records.records([one for one in body.refunds if one.id not in pending], seq)
+            self._pending |= {name: (one, seq) for name, one in pending.items()}
+        for image in body.crossed.settled if body.crossed else ():
+            self._settled(image, seq)
+
+    def _settled(self, image: Refund, seq: int) -> None:
+        """Compare a refund with what it became, and its row is still that of its first batch."""
+        known = self._pending.pop(image.id, None)
+        if known is None:
+            where = row("refunds", id=image.id)
+            self.records.tally.breach(f"{where}: was not pending (journal seq={seq})")
+        else:
+            self.records.records([image], known[1])
 
     async def finish(self) -> None:
         """Take in the rows beyond the journal's newest refund."""
+        for refund, seq in self._pending.values():
+            self.records.records([refund], seq)
         self.records.finish()
         async for chunk in self._stream.rest():
             for record in chunk:
-                self._add(stored := tuple(record))
+                self._add(stored := tuple(record), crosses=False)
                 self.records.tally.rows += 1
                 self.records.extra(stored)
 
-    def _add(self, stored: Row) -> None:
+    def _add(self, stored: Row, *, crosses: bool) -> None:
         refund_id, payment_id, state, amount, _, fee_refunded, *_ = stored
+        if crosses and fee_refunded and state != RefundState.FAILED:
+            # The fee is given back where the merchant is.
+            self._payments.transfer(payment_id, refund_id, Reason.FEE_REFUND, fee_refunded)
         self._payments.refund(payment_id, refund_id, state, amount, fee_refunded)
 
 

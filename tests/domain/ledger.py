@@ -7,14 +7,16 @@ decides everything twice, and after every decision it folds all balances, holds 
 from collections import defaultdict
 from collections.abc import Sequence
 
-from processor.domain import commands, needs
+from processor.domain import commands, ids, needs
 from processor.domain.accounts import LIMIT, Account, Kind
 from processor.domain.context import Context
-from processor.domain.decide import Answer, Decision, check_access, decide, expire
+from processor.domain.decide import Answer, Decision, check_access, decide, expire, receive
 from processor.domain.draft import Changes, Draft, Event
 from processor.domain.ids import Mint
+from processor.domain.legs import Kind as LegKind
+from processor.domain.legs import Leg, Received
 from processor.domain.merchants import Merchant
-from processor.domain.payments import HOLDING, NEXT, Payment, Refund, State
+from processor.domain.payments import HOLDING, NEXT, Payment, Refund, RefundState, State
 from processor.domain.transfers import Reason, Transfer
 from processor.domain.view import AUTHORIZE, TOMBSTONE, Item, Key
 
@@ -28,7 +30,8 @@ LOADS_MAX = 4
 class Ledger:
     """A strict view, and everything that was ever committed."""
 
-    def __init__(self) -> None:
+    def __init__(self, place: needs.Place = PLACE) -> None:
+        self.place = place
         self.now = NOON
         self.accounts: dict[str, Account] = {}
         self.payments: dict[str, Payment] = {}
@@ -38,6 +41,9 @@ class Ledger:
         self.transfers: list[Transfer] = []
         self.refunds: list[Refund] = []
         self.events: list[Event] = []
+        self.legs: dict[str, list[Leg]] = defaultdict(list)
+        self.taken: dict[str, list[Received]] = defaultdict(list)
+        self.suspended: set[tuple[str, int]] = set()
         self._serial = 0
         self._known: set[Item] = set()
         self._loading = False
@@ -65,6 +71,16 @@ class Ledger:
     def reference(self, tenant_id: str, reference: str) -> str | None:
         seen = self._sees(Item("reference", reference, tenant_id))
         return self.references.get((tenant_id, reference)) if seen else None
+
+    def refund(self, refund_id: str) -> Refund | None:
+        found = [one for one in self.refunds if one.id == refund_id]
+        return found[0] if self._sees(Item("refund", refund_id)) and found else None
+
+    def sent(self, shard: str) -> int:
+        return len(self.legs[shard]) if self._sees(Item("sent", shard)) else 0
+
+    def received(self, shard: str) -> int:
+        return len(self.taken[shard]) if self._sees(Item("received", shard)) else 0
 
     def holds_count(self, account_id: str) -> int:
         assert self._sees(Item("account", account_id))
@@ -109,6 +125,19 @@ class Ledger:
         self.keys[tenant_id, command.request_id] = key
         return decision.answer
 
+    def take(self, leg: Leg) -> None:
+        """Let a leg of another shard take effect, if it is the next one."""
+        command = commands.ReceiveLeg(leg.source, leg.number, leg, "")
+        self.rounds(command)
+        self._expire(command)
+        if leg.number != self.received(leg.source) + 1:
+            return
+        first, second = self.context(), self.context()
+        changes = receive(self, leg, "", first)
+        assert changes == receive(self, leg, "", second)
+        self._serial = first.mint.serial
+        self._commit(changes)
+
     def sweep(self) -> None:
         """Expire whatever is due, as the lane's own command does."""
         command = commands.ExpireHolds(tuple(self.accounts))
@@ -151,12 +180,12 @@ class Ledger:
         self._known.clear()
         self._loading = True
         rounds: list[set[Item]] = []
-        while missing := set(needs.missing(command, self, PLACE, self.now)):
-            assert not needs.is_ready(command, self, PLACE, self.now, own_key=True)
+        while missing := set(needs.missing(command, self, self.place, self.now)):
+            assert not needs.is_ready(command, self, self.place, self.now, own_key=True)
             self._known |= missing
             rounds.append(missing)
-        if needs.is_ready(command, self, PLACE, self.now, own_key=True):
-            assert not needs.due_accounts(command, self, PLACE, self.now)
+        if needs.is_ready(command, self, self.place, self.now, own_key=True):
+            assert not needs.due_accounts(command, self, self.place, self.now)
         self._loading = False
         assert len(rounds) <= LOADS_MAX
         return rounds
@@ -167,10 +196,11 @@ class Ledger:
         return Draft(self, self.context())
 
     def context(self) -> Context:
-        return Context(self.now, REGION, SHARD, Mint(REGION, self.now, self._serial))
+        region, shard, homes = self.place
+        return Context(self.now, region, shard, Mint(region, self.now, self._serial), homes)
 
     def _expire(self, command: commands.Command) -> None:
-        items = list(needs.needed(command, self, PLACE))
+        items = list(needs.needed(command, self, self.place))
         for item in dict.fromkeys(items):
             if item.kind == "account":
                 context = self.context()
@@ -211,6 +241,18 @@ class Ledger:
         self.transfers += changes.transfers
         self.refunds += changes.refunds
         self.events += changes.events
+        crossing = changes.crossing
+        if crossing is not None:
+            for leg in crossing.sent:
+                self.legs[leg.destination].append(leg)
+                assert leg.number == len(self.legs[leg.destination])
+            if crossing.received is not None:
+                self.taken[crossing.received.source].append(crossing.received)
+            for refund in crossing.settled:
+                [at] = [n for n, one in enumerate(self.refunds) if one.id == refund.id]
+                assert self.refunds[at].state == RefundState.PENDING
+                self.refunds[at] = refund
+            self.suspended |= set(crossing.suspended)
         self.check()
 
     def _check_transition(self, payment: Payment, changes: Changes) -> None:
@@ -220,6 +262,14 @@ class Ledger:
         assert versions == list(range(first, payment.version + 1)), "one event per transition"
         if before is not None:
             assert State(payment.state) in NEXT[State(before.state)]
+
+    def all_legs(self) -> list[Leg]:
+        """Return every leg that was sent."""
+        return [leg for legs in self.legs.values() for leg in legs]
+
+    def own_id(self, kind: Kind, tenant_id: str, currency: str) -> str:
+        """Return the id of a tenant's own account here."""
+        return ids.system_account(self.place.region, self.place.shard, tenant_id, kind, currency)
 
     # What must always hold.
 
@@ -272,7 +322,18 @@ class Ledger:
         for transfer in self.transfers:
             if transfer.payment_id is not None:
                 moved[transfer.payment_id, transfer.reason] += transfer.amount
+        for leg in self.all_legs():
+            if leg.kind == LegKind.CAPTURE:
+                moved[leg.payment_id, Reason.FEE] += leg.fee
+        pending: dict[str, int] = defaultdict(int)
+        for refund in self.refunds:
+            payment = self.payments[refund.payment_id]
+            if refund.state == RefundState.PENDING:
+                pending[payment.id] += refund.amount
+            if self.place.peer_of(payment.settlement_account_id):
+                moved[payment.id, Reason.FEE_REFUND] += refund.fee_refunded
         for payment in self.payments.values():
+            assert payment.refund_pending == pending[payment.id]
             assert payment.captured == moved[payment.id, Reason.CAPTURE]
             assert payment.refunded == moved[payment.id, Reason.REFUND]
             assert payment.fee == moved[payment.id, Reason.FEE]

@@ -5,11 +5,10 @@ from processor.domain.accounts import Account, Kind
 from processor.domain.commands import Principal
 from processor.domain.decide import Answer, Declined
 from processor.domain.fees import RefundPolicy
-from processor.domain.ids import system_account
 from processor.domain.merchants import Merchant
 from processor.domain.payments import CaptureMethod, Payment, Refund
 from processor.domain.transfers import Transfer
-from tests.domain.ledger import REGION, SHARD, Ledger
+from tests.domain.ledger import Ledger
 
 TENANT = "acme"
 OPERATOR = Principal(TENANT, "", True)
@@ -32,8 +31,9 @@ class Shop:
         fixed: int = 0,
         policy: RefundPolicy = RefundPolicy.KEEP,
         currency: str = "EUR",
+        ledger: Ledger | None = None,
     ) -> None:
-        self.ledger = Ledger()
+        self.ledger = ledger or Ledger()
         self.currency = currency
         self._requests = 0
         self.payer_id = self.open("ann").id
@@ -63,7 +63,7 @@ class Shop:
         return self.payer.posted - self.payer.held
 
     def own_id(self, kind: Kind) -> str:
-        return system_account(REGION, SHARD, TENANT, kind, self.currency)
+        return self.ledger.own_id(kind, TENANT, self.currency)
 
     def payment(self, payment: Payment) -> Payment:
         """Return a payment as it is now."""

@@ -12,6 +12,7 @@ import pytest
 from kit.shard_map import ShardMap
 from processor import directory as directory_module
 from processor.directory import SIGN_OF_LIFE_SECONDS, Directory
+from storage.shards.store import ShardMapStore
 from tests.conftest import Shard
 from tests.hosting.conftest import MAP, WAIT_SECONDS_MAX, Host, hosting, lanes
 
@@ -89,17 +90,55 @@ async def test_a_stopping_processor_tells_that_it_holds_nothing_and_lets_watcher
     await host.stopped
 
 
-async def test_without_a_map_the_lanes_are_told(tmp_path: Path, shards: dict[str, Shard]) -> None:
-    await execute(shards["s1"].owner_url, "DROP TABLE shard_map_ranges, shard_map_version")
+async def test_several_lanes_wait_for_the_map_and_are_told_when_it_is_there(
+    tmp_path: Path, shards: dict[str, Shard]
+) -> None:
+    """Without it a lane would take every account of another shard for one that does not exist."""
+    url = shards["s1"].owner_url
+    await execute(url, "TRUNCATE shard_map_ranges, shard_map_version")
 
     async with hosting(tmp_path, shards) as host:
-        held = await host.tells()
         watching = host.watch()
-        known = await watching.read()
+        for _ in range(2):  # At once, and with the next sign of life.
+            known = await watching.read()
+            assert not known.HasField("shard_map")
+            assert not known.lanes
         watching.cancel()
 
-    assert set(held) == {"s1", "s2"}
-    assert not known.HasField("shard_map")
+        directory = ShardMapStore(url)
+        await directory.write_first(MAP)
+        await directory.close()
+
+        assert set(await host.tells()) == {"s1", "s2"}
+
+
+async def test_a_processor_learns_the_map_from_another_while_the_directory_is_away(
+    tmp_path: Path, shards: dict[str, Shard]
+) -> None:
+    (tmp_path / "other").mkdir()
+    url = "postgresql://nobody@127.0.0.1:1/nowhere"
+    async with hosting(tmp_path, shards) as host:
+        await host.tells()
+        async with hosting(
+            tmp_path / "other", shards, directory_database_url=url, peer_targets=(host.address,)
+        ) as other:
+            watching = other.watch()
+            async with asyncio.timeout(WAIT_SECONDS_MAX):
+                while not (known := await watching.read()).HasField("shard_map"):
+                    pass
+            watching.cancel()
+
+    assert ShardMap.from_message(known.shard_map) == MAP
+
+
+async def test_a_processor_that_was_never_told_a_map_stops_when_asked(
+    tmp_path: Path, shards: dict[str, Shard]
+) -> None:
+    await execute(shards["s1"].owner_url, "TRUNCATE shard_map_ranges, shard_map_version")
+
+    async with hosting(tmp_path, shards) as host:
+        host.stop.set_result("test")
+        await asyncio.wait_for(host.stopped, WAIT_SECONDS_MAX)
 
 
 async def test_one_watcher_too_many_is_turned_away(

@@ -10,10 +10,9 @@ import pytest
 
 from kit import internal_auth, serving
 from processor import carrying, peers
-from processor.carrying import LEGS_MAX, LegTaker
 from processor.directory import Directory, DirectoryServicer
 from processor.peers import RemotePeers
-from processor.ports import LaneBusy, LaneClosed, Unavailable
+from processor.ports import LEGS_PER_CALL_MAX, LaneBusy, LaneClosed, LegTaker, Unavailable
 from tender.v1 import directory_pb2_grpc, lane_pb2, lane_pb2_grpc
 from tests.gateway.conftest import free_address
 from tests.hosting.conftest import TOKEN, WAIT_SECONDS_MAX
@@ -28,6 +27,7 @@ class Taker:
         self.taken: list[tuple[str, int, list[bytes]]] = []
         self.error: Exception | None = None
         self.seconds = 0.0
+        self.is_open = True
 
     async def carry(self, source: str, first_number: int, legs: Sequence[bytes]) -> int:
         await asyncio.sleep(self.seconds)
@@ -198,7 +198,9 @@ async def test_legs_for_another_lane_and_too_many_of_them_are_refused(
         for request in (
             lane_pb2.CarryRequest(source="s1", destination="s3", first_number=1),
             lane_pb2.CarryRequest(source="s1", destination="", first_number=1),
-            lane_pb2.CarryRequest(source="s1", destination="s2", legs=[b""] * (LEGS_MAX + 1)),
+            lane_pb2.CarryRequest(
+                source="s1", destination="s2", legs=[b""] * (LEGS_PER_CALL_MAX + 1)
+            ),
         ):
             with pytest.raises(grpc.aio.AioRpcError) as refused:
                 await stub.Carry(request, metadata=internal_auth.metadata(TOKEN), timeout=5)

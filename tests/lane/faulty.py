@@ -14,6 +14,7 @@ from processor.ports import (
     Opened,
     Ownership,
     Rejected,
+    Route,
 )
 
 
@@ -63,6 +64,12 @@ class FaultyStore:
 
     async def due(self, now: int, keys_older_than: int, limit: int) -> Due:
         return await self._store.due(now, keys_older_than, limit)
+
+    async def routes(self) -> Sequence[Route]:
+        return await self._store.routes()
+
+    async def legs(self, destination: str, after: int, limit: int) -> Sequence[tuple[int, str]]:
+        return await self._store.legs(destination, after, limit)
 
     async def close(self) -> None:
         await self._store.close()

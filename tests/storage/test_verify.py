@@ -164,7 +164,9 @@ async def test_a_clean_shard_verifies(shard: Shard, content: Content) -> None:
     assert {check.invariant for check in report.checks} == {
         "I1", "I2", "I3", "I4", "I8", "I9", "R17",
     }  # fmt: skip
-    assert all(check.rows for check in report.checks)
+    # One shard by itself sends nothing and has nothing to clear.
+    between_shards = {"legs equal the journal", "clearing accounts are the sums of legs"}
+    assert all(check.rows for check in report.checks if check.name not in between_shards)
     assert {"journal", "done"} <= {phase for phase, _, _ in seen}
     assert '"ok":true' in report.to_json()
 

@@ -3,6 +3,7 @@
 from processor.domain import accounts, commands, ids, refusals
 from processor.domain.accounts import Account, require_open
 from processor.domain.draft import Draft
+from processor.domain.legs import Kind as LegKind
 from processor.domain.merchants import Terms
 from processor.domain.payments import (
     HOLD_SECONDS_DEFAULT,
@@ -15,22 +16,25 @@ from processor.domain.payments import (
     RefundState,
     State,
 )
+from processor.domain.place import place
 from processor.domain.transfers import Reason
 
 MICROSECONDS = 1_000_000
 
 
 class Wallet:
-    """Holds on the payer's account, captures to the merchant's, charges the fee there."""
+    """Holds on the payer's account, captures to the merchant's, charges the fee there.
+
+    A merchant's account on another shard gets its money by a leg and is not looked at here.
+    """
 
     def authorize(
         self, draft: Draft, command: commands.Authorize, terms: Terms, *, reversed_before: bool
     ) -> Payment:
         """Hold the amount, or take it at once, or decline."""
         payer = draft.account(command.payer_account_id)
-        settlement = draft.account(terms.account_id)
         require_open(payer)
-        require_open(settlement)
+        settlement = _open_if_here(draft, terms.account_id)
         reason = self._why_declined(payer, command, reversed_before=reversed_before)
         automatic = command.capture_method == CaptureMethod.AUTOMATIC
         declined = reason is not DeclineReason.NONE
@@ -48,7 +52,7 @@ class Wallet:
             payer.tenant_id,
             command.merchant_id,
             payer.id,
-            settlement.id,
+            terms.account_id,
             State.DECLINED if declined else State.AUTHORIZED if holds else State.CAPTURED,
             command.capture_method,
             reason,
@@ -82,7 +86,7 @@ class Wallet:
     def capture(self, draft: Draft, payment: Payment, amount: int, *, final: bool) -> Payment:
         """Move held money to the merchant and charge the part of the fee that goes with it."""
         require_open(draft.account(payment.payer_account_id))
-        require_open(draft.account(payment.settlement_account_id))
+        _open_if_here(draft, payment.settlement_account_id)
         released = payment.capturable if final else amount
         draft.hold(payment.payer_account_id, -released)
         return self._take(draft, payment._replace(version=payment.version + 1), amount, final=final)
@@ -109,17 +113,23 @@ class Wallet:
     def refund(
         self, draft: Draft, payment: Payment, amount: int, description: str
     ) -> tuple[Payment, Refund]:
-        """Move money back to the payer, and fees back to the merchant if the schedule says so."""
+        """Move money back to the payer, and fees back to the merchant if the schedule says so.
+
+        From a merchant on another shard the money is only asked for: the refund is pending.
+        """
         payer = draft.account(payment.payer_account_id)
-        settlement = draft.account(payment.settlement_account_id)
         require_open(payer)
-        require_open(settlement)
+        settlement = _open_if_here(draft, payment.settlement_account_id)
         schedule = payment.fee_schedule
-        refunded = payment.refunded + amount
+        # What is pending counts as refunded, and so does its part of the fee: so no more than the
+        # whole fee is ever on its way back, whichever of several refunds fail.
+        refunded = payment.refunded + payment.refund_pending + amount
         fee_back = max(
             0, schedule.returned(payment.fee, payment.captured, refunded) - payment.fee_refunded
         )
         refund_id = draft.context.mint.next(ids.REFUND, ids.bucket_of_id(payment.id))
+        if settlement is None:
+            return self._ask_for_refund(draft, payment, refund_id, amount, fee_back, description)
         if fee_back:
             fees = draft.own_account(payment.tenant_id, accounts.Kind.FEES, payment.currency)
             require_open(fees)
@@ -159,12 +169,58 @@ class Wallet:
         )
         after = draft.put_payment(
             payment._replace(
-                refunded=refunded,
+                refunded=payment.refunded + amount,
                 fee_refunded=payment.fee_refunded + fee_back,
                 version=payment.version + 1,
                 updated_at=draft.context.now,
             ),
             "payment_refunded",
+        )
+        return after, refund
+
+    def _ask_for_refund(
+        self,
+        draft: Draft,
+        payment: Payment,
+        refund_id: str,
+        amount: int,
+        fee_back: int,
+        description: str,
+    ) -> tuple[Payment, Refund]:
+        """Reserve the amount, and ask the merchant's shard to give it."""
+        draft.send(
+            place(draft.context).shard_of(payment.settlement_account_id),
+            LegKind.REFUND_DEBIT,
+            payment.tenant_id,
+            account_id=payment.settlement_account_id,
+            remote_account_id=payment.payer_account_id,
+            amount=amount,
+            currency=payment.currency,
+            fee=fee_back,
+            payment_id=payment.id,
+            refund_id=refund_id,
+            description=description,
+        )
+        refund = draft.put_refund(
+            Refund(
+                id=refund_id,
+                payment_id=payment.id,
+                state=RefundState.PENDING,
+                amount=amount,
+                currency=payment.currency,
+                fee_refunded=fee_back,
+                description=description,
+                created_at=draft.context.now,
+            )
+        )
+        after = draft.put_payment(
+            payment._replace(
+                refund_pending=payment.refund_pending + amount,
+                fee_refunded=payment.fee_refunded + fee_back,
+                version=payment.version + 1,
+                updated_at=draft.context.now,
+            ),
+            "refund_requested",
         )
         return after, refund
 
@@ -188,7 +244,7 @@ class Wallet:
             draft,
             payment,
             draft.account(payment.payer_account_id),
-            draft.account(payment.settlement_account_id),
+            _open_if_here(draft, payment.settlement_account_id),
             amount,
             fee - payment.fee,
             is_new=False,
@@ -210,7 +266,7 @@ class Wallet:
         draft: Draft,
         payment: Payment,
         payer: Account,
-        settlement: Account,
+        settlement: Account | None,
         amount: int,
         fee: int,
         *,
@@ -218,6 +274,9 @@ class Wallet:
     ) -> None:
         """Move what is captured to the merchant, and its fee on to the fees account."""
         last_payment_id = payment.id if is_new else payer.last_payment_id
+        if settlement is None:
+            self._send(draft, payment, payer, amount, fee, last_payment_id)
+            return
         if not fee:
             draft.move(
                 payer,
@@ -231,3 +290,45 @@ class Wallet:
         fees = draft.own_account(payment.tenant_id, accounts.Kind.FEES, payment.currency)
         require_open(fees)
         draft.capture(payer, settlement, fees, amount, fee, payment.id, last_payment_id)
+
+    def _send(
+        self,
+        draft: Draft,
+        payment: Payment,
+        payer: Account,
+        amount: int,
+        fee: int,
+        last_payment_id: str,
+    ) -> None:
+        """Send what is captured to the merchant's shard, where its fee is charged."""
+        peer = place(draft.context).shard_of(payment.settlement_account_id)
+        transfer = draft.move(
+            payer,
+            draft.clearing(payment.tenant_id, peer, payment.currency),
+            amount,
+            Reason.CAPTURE,
+            payment_id=payment.id,
+            last_payment_id=last_payment_id,
+        )
+        draft.send(
+            peer,
+            LegKind.CAPTURE,
+            payment.tenant_id,
+            account_id=payment.settlement_account_id,
+            remote_account_id=payer.id,
+            amount=amount,
+            currency=payment.currency,
+            fee=fee,
+            transfer_id=transfer.id,
+            payment_id=payment.id,
+        )
+
+
+def _open_if_here(draft: Draft, account_id: str) -> Account | None:
+    """Return a merchant's account, which must be open; None when it is on another shard."""
+    context = draft.context
+    if context.homes is not None and place(context).peer_of(account_id):
+        return None
+    account = draft.account(account_id)
+    require_open(account)
+    return account

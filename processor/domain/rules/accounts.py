@@ -6,8 +6,9 @@ from processor.domain import accounts, commands, ids, refusals
 from processor.domain.accounts import Account
 from processor.domain.decision import Answer, Decision, Declined
 from processor.domain.draft import Changes, Draft
+from processor.domain.legs import Kind as LegKind
 from processor.domain.payments import DeclineReason
-from processor.domain.place import ALIASES
+from processor.domain.place import ALIASES, place
 from processor.domain.rules.checks import AMOUNT_MAX, check_amount, require_account
 from processor.domain.transfers import Reason
 
@@ -52,7 +53,9 @@ def change_state(sheet: Draft, command: commands.ChangeAccountState) -> Decision
     account = require_account(sheet.view, command.account_id, command.principal.tenant_id)
     state = accounts.State(command.state)
     closing = state is accounts.State.CLOSED
-    if account.state != FROM[state] or (closing and account.is_own):
+    # What comes from other shards is never refused, so these two are always open.
+    never = account.kind in (accounts.Kind.CLEARING, accounts.Kind.SUSPENSE)
+    if never or account.state != FROM[state] or (closing and account.is_own):
         raise refusals.AccountState(state=account.state, account_id=account.id)
     if closing and (account.posted or account.held):
         raise refusals.AccountNotEmpty(account_id=account.id)
@@ -66,6 +69,11 @@ def transfer(sheet: Draft, command: commands.CreateTransfer) -> Decision:
     if not command.principal.operator and ALIASES.keys() & {command.source, command.destination}:
         raise refusals.ScopeMissing(scope="operator")
     source = _side(sheet, command, command.source)
+    peer = (
+        "" if command.destination in ALIASES else place(sheet.context).peer_of(command.destination)
+    )
+    if peer:
+        return _send(sheet, command, source, peer)
     destination = _side(sheet, command, command.destination)
     if source.id == destination.id:
         raise refusals.AccountsEqual(account_id=source.id)
@@ -73,23 +81,60 @@ def transfer(sheet: Draft, command: commands.CreateTransfer) -> Decision:
     accounts.require_open(destination)
     reason = _reason(source, destination)
     if not source.covers(command.amount):
-        declined = Declined(
-            id=sheet.context.mint.next(ids.TRANSFER, ids.bucket_of_pair(source.id, destination.id)),
-            source=source.id,
-            destination=destination.id,
-            amount=command.amount,
-            currency=command.currency,
-            reason=reason,
-            decline_reason=DeclineReason.INSUFFICIENT_FUNDS,
-            description=command.description,
-            created_at=sheet.context.now,
-        )
-        return Decision(Answer(transfer=declined), Changes())
+        return _declined(sheet, command, source.id, destination.id, reason)
     posted = sheet.move(
         source, destination, command.amount, reason, description=command.description
     )
     sheet.event("transfer_posted", posted.id, 1)
     return Decision(Answer(transfer=posted), sheet.changes())
+
+
+def _send(sheet: Draft, command: commands.CreateTransfer, source: Account, peer: str) -> Decision:
+    """Debit the source, and send the money to the shard of the destination."""
+    if command.destination.startswith(ids.OWN):
+        raise refusals.AccountUnknown(account_id=command.destination)
+    accounts.require_open(source)
+    clearing = sheet.clearing(command.principal.tenant_id, peer, command.currency)
+    reason = _reason(source, clearing)
+    if not source.covers(command.amount):
+        return _declined(sheet, command, source.id, command.destination, reason)
+    posted = sheet.move(source, clearing, command.amount, reason, description=command.description)
+    sheet.send(
+        peer,
+        LegKind.TRANSFER,
+        command.principal.tenant_id,
+        account_id=command.destination,
+        remote_account_id=source.id,
+        amount=command.amount,
+        currency=command.currency,
+        transfer_id=posted.id,
+        description=command.description,
+        reason=reason,
+    )
+    sheet.event("transfer_posted", posted.id, 1)
+    answer = Answer(transfer=posted, remote_account_id=command.destination)
+    return Decision(answer, sheet.changes())
+
+
+def _declined(
+    sheet: Draft,
+    command: commands.CreateTransfer,
+    source_id: str,
+    destination_id: str,
+    reason: Reason,
+) -> Decision:
+    declined = Declined(
+        id=sheet.context.mint.next(ids.TRANSFER, ids.bucket_of_pair(source_id, destination_id)),
+        source=source_id,
+        destination=destination_id,
+        amount=command.amount,
+        currency=command.currency,
+        reason=reason,
+        decline_reason=DeclineReason.INSUFFICIENT_FUNDS,
+        description=command.description,
+        created_at=sheet.context.now,
+    )
+    return Decision(Answer(transfer=declined), Changes())
 
 
 def _side(sheet: Draft, command: commands.CreateTransfer, name: str) -> Account:
@@ -101,6 +146,8 @@ def _side(sheet: Draft, command: commands.CreateTransfer, name: str) -> Account:
         account = require_account(sheet.view, name, principal.tenant_id)
         if account.is_own and not principal.operator:
             raise refusals.ScopeMissing(scope="operator")
+        if account.kind == accounts.Kind.CLEARING:
+            raise refusals.AccountUnknown(account_id=name)  # It moves with legs alone.
     if account.currency != command.currency:
         raise refusals.CurrencyMismatch(currency=account.currency, account_id=account.id)
     return account
