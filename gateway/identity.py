@@ -58,9 +58,12 @@ class KeySource(Protocol):
     """Where the records of keys are."""
 
     async def get_api_key(
-        self, key_id: str, timeout_seconds: float
+        self, key_id: str, timeout_seconds: float, *, waits: bool = False
     ) -> query_pb2.GetApiKeyResponse | None:
-        """Return a key's record, or None when there is no such key; raises AioRpcError."""
+        """Return a key's record, or None when there is no such key; raises AioRpcError.
+
+        With `waits` a processor that is just starting is waited for, as long as the timeout lasts.
+        """
 
 
 def key_text(metadata: Metadata) -> str:
@@ -159,7 +162,10 @@ class ProcessorKeyDirectory:
         # Aged from before the question: the answer may be as old as that.
         asked_at = self._loop.time()
         try:
-            answer = await self._source.get_api_key(key_id, LOOKUP_TIMEOUT_SECONDS)
+            # Who is known is served from memory meanwhile; for a stranger there is nothing else.
+            answer = await self._source.get_api_key(
+                key_id, LOOKUP_TIMEOUT_SECONDS, waits=self._records.get(key_id) is None
+            )
         except grpc.aio.AioRpcError as error:
             self._note_reachable(False, error.code().name)
             raise _LookupFailed from None

@@ -75,12 +75,14 @@ class QueryClient:
                 raise ReadFailed("the answer is empty")
 
     async def get_api_key(
-        self, key_id: str, timeout_seconds: float
+        self, key_id: str, timeout_seconds: float, *, waits: bool = False
     ) -> query_pb2.GetApiKeyResponse | None:
+        """Return a key's record; `waits` for a processor that is not there yet, if told so."""
         try:
             return await self._get_api_key(
                 query_pb2.GetApiKeyRequest(key_id=key_id),
                 timeout=timeout_seconds,
+                wait_for_ready=waits,
                 metadata=self._metadata,
             )
         except grpc.aio.AioRpcError as error:

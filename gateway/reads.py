@@ -133,7 +133,7 @@ class Reads:
         return answer
 
     async def get_api_key(
-        self, key_id: str, timeout_seconds: float
+        self, key_id: str, timeout_seconds: float, *, waits: bool = False
     ) -> query_pb2.GetApiKeyResponse | None:
         """Return a key's record, or None when there is no such key; raises AioRpcError."""
         clients = self._in_order("")
@@ -142,7 +142,7 @@ class Reads:
                 return await client.get_api_key(key_id, timeout_seconds / 2)
             except grpc.aio.AioRpcError:
                 continue
-        return await clients[-1].get_api_key(key_id, timeout_seconds / len(clients))
+        return await clients[-1].get_api_key(key_id, timeout_seconds / len(clients), waits=waits)
 
 
 def _part(request: Any, place: str | None) -> tuple[bytes, str]:

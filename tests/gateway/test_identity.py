@@ -11,7 +11,7 @@ from gateway import identity
 from gateway.errors import Refused
 from kit import api_keys, serving
 from tender.v1 import query_pb2
-from tests.gateway import conftest, requests
+from tests.gateway import conftest, requests, scripted
 from tests.gateway.conftest import Stack
 from tests.gateway.scripted import PEPPER
 
@@ -26,7 +26,7 @@ class Source:
         self.delay_seconds = 0.0
 
     async def get_api_key(
-        self, key_id: str, timeout_seconds: float
+        self, key_id: str, timeout_seconds: float, *, waits: bool = False
     ) -> query_pb2.GetApiKeyResponse | None:
         self.asked.append(key_id)
         await asyncio.sleep(self.delay_seconds)
@@ -238,6 +238,17 @@ async def test_a_processor_that_does_not_know_yet_makes_the_call_repeatable(
 
         assert answer.code is grpc.StatusCode.UNAVAILABLE
         assert (answer.reason, answer.retry_ms > 0) == ("SHARD_UNAVAILABLE", True)
+
+
+async def test_a_processor_that_comes_a_moment_later_is_waited_for(tmp_path: Path) -> None:
+    async with conftest.running(tmp_path) as stack:
+        await stack.stop_processor()
+        early = asyncio.ensure_future(stack.call("AuthorizePayment", requests.authorize()))
+        await asyncio.sleep(0.5)
+        assert not early.done()
+
+        async with scripted.listening(stack.processor, stack.processor_address):
+            await early
 
 
 async def test_one_lookup_serves_many_calls_over_the_wire(stack: Stack) -> None:
