@@ -216,7 +216,9 @@ async def test_a_stream_that_names_no_shard_waits_for_the_only_lane(
 async def test_a_lane_alone_is_found_without_a_name(
     tmp_path: Path, shards: dict[str, Shard], shard: str
 ) -> None:
-    async with hosting(tmp_path, {shard: shards[shard]}) as host:
+    directory_url = shards["s1"].reader_url
+    alone = hosting(tmp_path, {shard: shards[shard]}, directory_database_url=directory_url)
+    async with alone as host:
         await host.tells({shard: 0})
         account = await host.stream(None).account()
         found = await read(host, "", account.id)
