@@ -21,6 +21,7 @@ STEPS: dict[str, list[str]] = {
     "stubs": ["python", "-m", "scripts.stubs", "check"],
     "sql": ["sqlfluff", "lint", "--disable-progress-bar", MIGRATIONS],
     "architecture": ["python", "-m", "scripts.architecture"],
+    "deployment": ["python", "-m", "scripts.deployment"],
 }
 
 

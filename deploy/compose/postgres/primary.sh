@@ -1,0 +1,20 @@
+#!/bin/sh
+# Runs once, on an empty primary, from the image's /docker-entrypoint-initdb.d: logins and the slot of the
+# replica. The tables come from `tender migrate`.
+set -eu
+
+secret() {
+    cat "/run/secrets/$1"
+}
+
+# Passwords are hexadecimal (secrets.sh), so nothing here needs quoting.
+psql --no-psqlrc --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" <<SQL
+CREATE ROLE tender_lane NOLOGIN;
+CREATE ROLE tender_reader NOLOGIN;
+CREATE ROLE tender_processor LOGIN PASSWORD '$(secret postgres_processor_password)' IN ROLE tender_lane;
+CREATE ROLE tender_query LOGIN PASSWORD '$(secret postgres_query_password)' IN ROLE tender_reader;
+CREATE ROLE tender_replication LOGIN REPLICATION PASSWORD '$(secret postgres_replication_password)';
+SELECT pg_create_physical_replication_slot('replica1', TRUE);
+CREATE EXTENSION pg_stat_statements;
+SQL
+echo 'host replication tender_replication all scram-sha-256' >>"$PGDATA/pg_hba.conf"
