@@ -146,6 +146,11 @@ LEGS_PENDING = Gauge(
     "Legs sent whose effect on their shard is not confirmed yet.",
     ["shard"],
 )
+LEGS_WAITING_SINCE = Gauge(
+    "tender_legs_waiting_since_timestamp_seconds",
+    "When legs to the destination that is slowest began to wait or last got on; 0 if none wait.",
+    ["shard"],
+)
 LEGS_STOPPED = Counter(
     "tender_legs_stopped_total",
     "Times that legs were left where they are for an error of ours.",
@@ -174,6 +179,7 @@ class LaneMeter:
         self.request_keys_deleted = LANE_REQUEST_KEYS_DELETED.labels(shard)
         self.clock_skew = LANE_CLOCK_SKEW.labels(shard)
         self.legs_pending = LEGS_PENDING.labels(shard)
+        self.legs_waiting_since = LEGS_WAITING_SINCE.labels(shard)
         self.legs_stopped = LEGS_STOPPED.labels(shard)
         self.journal_seq = JOURNAL_SEQ.labels(shard)
         self._commands: dict[tuple[str, str], Counter] = {}

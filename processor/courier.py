@@ -7,6 +7,7 @@ is, so that it needs to remember nothing; what it notes down is for readers.
 import asyncio
 import itertools
 import random
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -49,6 +50,8 @@ class _Route:
         self.position = -1  # Number of the last one taken there; -1 until it is asked.
         self.acknowledged = 0  # Up to where that is noted down.
         self.is_away = False
+        self.waiting_since = 0.0  # As metrics show it, by the wall clock; 0 when nothing waits.
+        self.shown_position = -1
         self.fresh: deque[tuple[int, bytes]] = deque()
         self.grown = asyncio.Event()
 
@@ -255,5 +258,16 @@ class Courier:
                 one.end()
 
     def _show_pending(self) -> None:
-        pending = (route.sent - max(route.position, 0) for route in self._routes.values())
-        self._meter.legs_pending.set(sum(max(count, 0) for count in pending))
+        now, pending, since = time.time(), 0, 0.0
+        for route in self._routes.values():
+            waits = route.sent - max(route.position, 0)
+            if waits <= 0:
+                route.waiting_since = 0.0
+                continue
+            pending += waits
+            if not route.waiting_since or route.position > route.shown_position:
+                route.waiting_since = now
+            route.shown_position = route.position
+            since = min(since or now, route.waiting_since)
+        self._meter.legs_pending.set(pending)
+        self._meter.legs_waiting_since.set(since)
