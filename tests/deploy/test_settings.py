@@ -92,3 +92,13 @@ def test_a_gateway_knows_every_processor_that_is_started() -> None:
             targets = variables["TENDER_PROCESSOR_TARGETS"].split(",")
             hosts = {files.host_and_port(target)[0] for target in targets}
             assert hosts == (started if place.startswith("compose") else pods), place
+
+
+def test_processors_know_each_other_as_gateways_know_them() -> None:
+    targets: dict[str, set[str]] = {}
+    for place, server, variables in SERVERS:
+        is_gateway = server == "deploy.servers.gateway"
+        name = "TENDER_PROCESSOR_TARGETS" if is_gateway else "TENDER_PEER_TARGETS"
+        targets.setdefault(place.split()[0], set()).add(variables[name])
+
+    assert {place: len(found) for place, found in targets.items()} == dict.fromkeys(targets, 1)
