@@ -14,8 +14,8 @@ up: compile ## Start the embedded stack (not for production).
 down: compile ## Stop the embedded stack.
 	$(BIN)/tender down
 
-test: compile ## Run every test against real servers.
-	$(BIN)/python -m pytest $(ARGS)
+test: compile ## Run every test against real servers, in two processes; `ARGS="-n 0 -k refund"` runs some in one.
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 load: compile ## Load a stack of its own with Locust; `make load SCENARIO=pos_rush DURATION=60` for one scenario.
 	$(BIN)/python -m loadtest $(SCENARIO) $(if $(DURATION),--duration $(DURATION)) $(ARGS)

@@ -13,26 +13,14 @@ from deploy.local.stack import Stack, StackOptions
 from storage.verify import verify
 from tests.acceptance.load import Recorder
 from tests.checker import History, check
+from tests.plugins.figures import measured
+
+__all__ = ["agree", "api_key", "connect", "gauge", "measured"]
 
 CALL_SECONDS_MAX = 30.0
 """A client that rides out any fault of these tests."""
 
 SCRAPE_SECONDS_MAX = 5.0
-
-_figures: list[str] = []
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Show what was measured; no test depends on it."""
-    if _figures:
-        terminalreporter.section("measured")
-        for line in _figures:
-            terminalreporter.write_line(line)
-
-
-def measured(line: str) -> None:
-    """Note a figure for the end of the run."""
-    _figures.append(line)
 
 
 @pytest.fixture(scope="session")
