@@ -8,6 +8,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 from prometheus_client import parser
+from prometheus_client.samples import Sample
 
 import tender
 from deploy.local import folder
@@ -17,7 +18,7 @@ from tests.acceptance.load import Recorder
 from tests.checker import History, check
 from tests.plugins.figures import measured
 
-__all__ = ["agree", "api_key", "connect", "gauge", "measured"]
+__all__ = ["agree", "api_key", "connect", "gauge", "measured", "rest", "samples"]
 
 CALL_SECONDS_MAX = 30.0
 """A client that rides out any fault of these tests."""
@@ -121,15 +122,20 @@ async def _legs(endpoints: folder.Endpoints, query: str) -> dict[tuple[str, str]
     return found
 
 
-def gauge(address: str, name: str) -> float:
-    """Return the sum of a metric of one server."""
+def samples(address: str, name: str) -> list[Sample]:
+    """Return a metric of one server; raises OSError if it does not answer."""
     with urllib.request.urlopen(
         f"http://{address}/metrics", timeout=SCRAPE_SECONDS_MAX
     ) as response:
         text = response.read().decode()
-    return sum(
-        sample.value
+    return [
+        sample
         for family in parser.text_string_to_metric_families(text)
         for sample in family.samples
         if sample.name == name
-    )
+    ]
+
+
+def gauge(address: str, name: str) -> float:
+    """Return the sum of a metric of one server."""
+    return sum(sample.value for sample in samples(address, name))

@@ -6,11 +6,10 @@ import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-import asyncpg
 import redis
 
 from deploy.local.stack import Stack
-from tests.acceptance.conftest import gauge_by_shard
+from tests.acceptance.conftest import samples
 from tests.faults.plan import Kind
 
 PAUSE_SECONDS = 4.0
@@ -19,7 +18,7 @@ PAUSE_SECONDS = 4.0
 REDIS_AWAY_SECONDS = 2.0
 REPLICA_HELD_SECONDS = 3.0
 REDIS_SECONDS_MAX = 2.0
-CONNECT_SECONDS_MAX = 5.0
+LANE_OPEN = "tender_lane_open"
 
 
 @dataclass(frozen=True)
@@ -32,11 +31,11 @@ class Done:
 
 
 class Accidents:
-    """Faults of one stack; `processors` says where the metrics of each one are."""
+    """Faults of one stack."""
 
-    def __init__(self, stack: Stack, processors: dict[str, str], dice: random.Random) -> None:
+    def __init__(self, stack: Stack, dice: random.Random) -> None:
         self._stack = stack
-        self._processors = processors
+        self._processors = {"processor": stack.endpoints.processor_metrics}
         self._dice = dice
         self._kinds: dict[Kind, Callable[[], Awaitable[Done]]] = {
             Kind.PROCESSOR_KILL: self._kill_processor,
@@ -109,3 +108,12 @@ class Accidents:
 
         await asyncio.to_thread(flush)
         return Done(Kind.REDIS_FLUSH, "valkey")
+
+
+def _lanes_of(metrics: str) -> frozenset[str]:
+    """Return the shards whose lanes a processor says it holds; none if it does not answer."""
+    try:
+        found = samples(metrics, LANE_OPEN)
+    except OSError:
+        return frozenset()
+    return frozenset(one.labels["shard"] for one in found if one.value == 1)
