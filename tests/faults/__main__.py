@@ -26,10 +26,12 @@ def main() -> int:
     seed = random.SystemRandom().randrange(1_000_000) if options.seed is None else options.seed
     chosen = plan(seed, options.faults)
     print(f"seed {seed}: {len(chosen)} faults", flush=True)
-    with tempfile.TemporaryDirectory(prefix="tender-faults-") as folder:
-        with Stack(whole(Path(folder))) as stack:
-            stack.supervise_in_background()
-            outcome = asyncio.run(run(stack, chosen, seed, say, calls=options.calls))
+    with (
+        tempfile.TemporaryDirectory(prefix="tender-faults-") as folder,
+        Stack(whole(Path(folder))) as stack,
+    ):
+        stack.supervise_in_background()
+        outcome = asyncio.run(run(stack, chosen, seed, say, calls=options.calls))
     for problem in [*outcome.problems, *outcome.breaches]:
         print(problem)
     missed = shortcomings(outcome, options.faults)
