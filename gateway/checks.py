@@ -29,7 +29,8 @@ FIXED_FEE_MAX: Final = 10**9
 
 _ID_BODY: Final = r"_[a-z0-9]{2,8}_[0-9a-hjkmnp-tv-z]{22}"
 _SYSTEM_ID: Final = (
-    r"sys_[a-z0-9]{2,8}_[a-z0-9-]{1,16}_[a-z][a-z0-9-]{0,31}_(world|fees|suspense)_[A-Z]{3}"
+    r"sys_[a-z0-9]{2,8}_[a-z0-9-]{1,16}_[a-z][a-z0-9-]{0,31}_"
+    r"(world|fees|suspense|clearing\.[a-z0-9-]{1,16})_[A-Z]{3}"
 )
 # Control characters, line separators, and what turns the direction of text around it.
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")

@@ -16,6 +16,17 @@ class Page(NamedTuple, Generic[Row]):
     next_before: str
 
 
+class MoneySent(NamedTuple):
+    """Money of a payment that went to another shard, as far as this one knows."""
+
+    text: str
+    """The leg as it was written down."""
+    is_taken: bool
+    """The other shard has confirmed it; behind the truth by less than a second."""
+    is_suspended: bool
+    """It lies in suspense there."""
+
+
 class StoredRequest(NamedTuple):
     """What is stored of a call that changed something, and when, in µs since 1970."""
 
