@@ -46,9 +46,9 @@ def _weight(shard: str, name: str) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=8).digest()
 
 
-def holder(shard: str, own_epoch: int, peers: Sequence[Peer]) -> Peer | None:
-    """Return the peer that tells that it holds a lane, unless that was before our own epoch."""
-    telling = [peer for peer in peers if peer.epochs.get(shard, 0) > own_epoch]
+def holder(shard: str, peers: Iterable[Peer]) -> Peer | None:
+    """Return the peer that tells that it holds a lane; of two, the other one lost it."""
+    telling = [peer for peer in peers if shard in peer.epochs]
     return max(telling, key=lambda peer: peer.epochs[shard], default=None)
 
 

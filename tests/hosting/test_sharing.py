@@ -115,9 +115,8 @@ def test_a_lane_is_not_handed_to_one_that_has_only_just_come() -> None:
 def test_of_several_that_tell_of_a_lane_the_highest_epoch_holds_it() -> None:
     old, new = Peer("old", {"s1": 4}, 0.0), Peer("new", {"s1": 5}, 0.0)
 
-    assert sharing.holder("s1", 0, [old, new]) is new
-    assert sharing.holder("s1", 5, [old, new]) is None
-    assert sharing.holder("s2", 0, [old, new]) is None
+    assert sharing.holder("s1", [old, new]) is new
+    assert sharing.holder("s2", [old, new]) is None
 
 
 def test_without_a_lease_nobody_evicts_too_soon_or_in_return() -> None:
