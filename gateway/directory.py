@@ -14,8 +14,8 @@ from kit.shard_map import BadShardMap
 from tender.v1 import directory_pb2
 
 _WATCH: Final = "/tender.v1.DirectoryService/Watch"
-SILENCE_SECONDS_MAX: Final = 4.0
-"""A processor gives a sign of life each second."""
+SILENCE_SECONDS_MAX: Final = 2.0
+"""A processor gives a sign of life twice a second."""
 FIRST_WORD_SECONDS_MAX: Final = 1.0
 """At the start, before callers are let in."""
 _STARTING: Final = ("UNAVAILABLE", "SILENT")

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Iterable
+import time
 from typing import Final
 
 from deploy import COMPILED
@@ -12,6 +12,7 @@ from kit.shard_map import ShardMap
 from kit.shard_settings import ShardSettings
 from processor import hosting
 from processor.directory import Directory, DirectoryServicer
+from processor.keeper import Keeper
 from processor.lane import Lane, Limits
 from processor.peers import NearestPeers, RemotePeers
 from processor.ports import Peers
@@ -25,9 +26,6 @@ from tender.v1 import directory_pb2_grpc, lane_pb2_grpc, query_pb2_grpc
 
 _RPCS_MAX: Final = 2_000
 """Streams, watchers and reads at a time; gateways are few and each read is short."""
-
-_DRAIN_SECONDS: Final = 5.0
-"""For commands that wait for a batch when the processor is told to stop."""
 
 _log = logs.logger()
 
@@ -47,7 +45,10 @@ async def serve(
             lane.set_homes(homes)
 
     newest = hosting.NewestMap(use_map)
-    others = RemotePeers(processor.peer_targets, processor.internal_token(), newest.hear)
+    news = asyncio.Event()
+    others = RemotePeers(
+        processor.peer_targets, processor.internal_token(), newest.hear, changed=news.set
+    )
     peers = NearestPeers(lanes, others)
     for each in shards:
         lanes[each.shard] = _lane(processor, each, directory, peers)
@@ -67,9 +68,12 @@ async def serve(
     health.add_to(server)
     port = serving.bind(server, processor.processor_listen)
     metrics_server = metrics.serve(processor.metrics_listen, lambda: health.is_serving)
+    keeper = Keeper(
+        processor.lane_owner, lanes, others, changed=news, end_streams=streams.end_streams
+    )
     async with asyncio.TaskGroup() as group:
-        for lane in lanes.values():
-            group.create_task(_run(lane, newest, is_alone=processor.is_alone))
+        running = {shard: group.create_task(lane.run()) for shard, lane in lanes.items()}
+        keeping = group.create_task(_keep(keeper, newest, is_alone=processor.is_alone))
         watching = [
             group.create_task(shard_map.watch(newest.note)),
             group.create_task(others.run()),
@@ -86,11 +90,14 @@ async def serve(
             compiled=COMPILED,
         )
         _log.info("processor_stopping", why=await (stop or serving.wait_for_stop_signal()))
+        stop_by = time.monotonic() + processor.drain_seconds
         health.set_serving(False)
-        await _stop_all(lanes.values())
-        streams.end_streams()
+        keeping.cancel()
+        await asyncio.wait([keeping])
+        directory.note_leaving()
+        await keeper.stop(running, processor.drain_seconds)
         directory.close()
-        await server.stop(_DRAIN_SECONDS / 5)
+        await server.stop(max(stop_by - time.monotonic(), 0.0))
         for task in watching:
             task.cancel()
     for queries in (*reads.values(), keys):
@@ -101,15 +108,11 @@ async def serve(
     _log.info("processor_stopped")
 
 
-async def _run(lane: Lane, newest: hosting.NewestMap, *, is_alone: bool) -> None:
-    """Run a lane; one of several decides nothing before it knows where the others' users are."""
+async def _keep(keeper: Keeper, newest: hosting.NewestMap, *, is_alone: bool) -> None:
+    """Keep lanes; one of several decides nothing before it knows where the others' users are."""
     if not is_alone:
-        known = asyncio.create_task(newest.known())
-        stopped = asyncio.create_task(lane.told_to_stop())
-        await asyncio.wait((known, stopped), return_when=asyncio.FIRST_COMPLETED)
-        known.cancel()
-        stopped.cancel()
-    await lane.run()
+        await newest.known()
+    await keeper.run()
 
 
 def _lane(
@@ -131,14 +134,8 @@ def _lane(
         ),
         on_ownership=directory.note_ownership,
         peers=peers,
+        pursued=False,
     )
-
-
-async def _stop_all(lanes: Iterable[Lane]) -> None:
-    """Let all lanes end what waits, each for as long as one may take."""
-    async with asyncio.TaskGroup() as group:
-        for lane in lanes:
-            group.create_task(lane.stop(_DRAIN_SECONDS))
 
 
 def main() -> None:
