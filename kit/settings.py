@@ -223,6 +223,13 @@ class ProcessorSettings(Settings):
         max_length=200,
         description="Name under which this process owns the lane; host:pid by default.",
     )
+    replica_staleness_seconds_max: float = Field(
+        5,
+        gt=0,
+        le=3_600,
+        description="A standby that may be further behind than that answers no reads while the "
+        "primary does.",
+    )
     sweep_interval_seconds: float = Field(
         1, gt=0, le=3_600, description="Between two sweeps of expired holds and old request keys."
     )

@@ -127,6 +127,11 @@ class Lane:
         return self._beats is not None
 
     @property
+    def committed_seq(self) -> int:
+        """The last commit that this lane made or found; 0 while it is not held."""
+        return self._beats.seq if self._beats is not None else 0
+
+    @property
     def is_away(self) -> bool:
         """Whether it refuses what comes: it stops, or is closed for longer than callers wait."""
         return self._refusing or self._closed_too_long()
