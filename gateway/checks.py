@@ -7,7 +7,7 @@ from typing import Any, Final
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 
 from gateway.errors import Violation
-from kit import card_numbers, currencies
+from kit import card_numbers, currencies, read_tokens
 
 # Appends to the list what is wrong with the value at the path.
 Check = Callable[[Any, str, list[Violation]], None]
@@ -165,6 +165,14 @@ def page_token(value: str, path: str, found: list[Violation]) -> None:
         found.append(
             Violation(path, "Must be the next_page_token of a page.", "PAGE_TOKEN_INVALID")
         )
+
+
+def read_token(value: str, path: str, found: list[Violation]) -> None:
+    """Refuse what no answer gave."""
+    try:
+        read_tokens.parse(value)
+    except ValueError:
+        found.append(Violation(path, "Must be a read_token of an answer."))
 
 
 def one_of(enum: EnumTypeWrapper, allowed: Collection[int] | None = None) -> Check:

@@ -176,6 +176,38 @@ JOURNAL_SEQ = Gauge(
     "tender_journal_seq", "Last committed sequence number of the journal.", ["shard"]
 )
 
+# Reads, by shard. The cause is empty when a replica answered; else why none did: none (there is no
+# replica), away, lagging, behind (a read token), history.
+READS = Counter("tender_reads_total", "Reads by who answered them.", ["shard", "source", "cause"])
+REPLICA_UP = Gauge(
+    "tender_replica_up",
+    "1 while the replica answers and has the primary's history.",
+    ["shard", "replica"],
+)
+REPLICA_LAG_SEQ = Gauge(
+    "tender_replica_lag_seq", "Commits that the replica is behind.", ["shard", "replica"]
+)
+REPLICA_LAG_SECONDS = Gauge(
+    "tender_replica_lag_seconds",
+    "Since the replica was last known to be equal to the primary.",
+    ["shard", "replica"],
+)
+
+
+class ReplicaMeter:
+    """One replica's series."""
+
+    def __init__(self, shard: str, replica: str) -> None:
+        self.up = REPLICA_UP.labels(shard, replica)
+        self.lag_seq = REPLICA_LAG_SEQ.labels(shard, replica)
+        self.lag_seconds = REPLICA_LAG_SECONDS.labels(shard, replica)
+
+
+@functools.cache
+def replica_meter(shard: str, replica: str) -> ReplicaMeter:
+    """Return the meter of a shard's replica; replicas are counted from 1."""
+    return ReplicaMeter(shard, replica)
+
 
 class LaneMeter:
     """One lane's series, looked up once: a batch must not pay for labels."""

@@ -226,6 +226,13 @@ class ProcessorSettings(Settings):
         description="Name of this process, by which lanes are shared and owned: another for each, "
         "and best the same after a restart; host:pid by default.",
     )
+    replica_staleness_seconds_max: float = Field(
+        5,
+        gt=0,
+        le=3_600,
+        description="A standby that may be further behind than that answers no reads while the "
+        "primary does.",
+    )
     sweep_interval_seconds: float = Field(
         1, gt=0, le=3_600, description="Between two sweeps of expired holds and old request keys."
     )

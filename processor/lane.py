@@ -155,6 +155,11 @@ class Lane:
         return self._leaving or not self._pursued.is_set()
 
     @property
+    def committed_seq(self) -> int:
+        """The last commit that this lane made or found; 0 while it is not held."""
+        return self._beats.seq if self._beats is not None else 0
+
+    @property
     def is_away(self) -> bool:
         """Whether nothing that comes is decided: it is elsewhere, or closed for too long."""
         return self.is_elsewhere or self._closed_too_long()

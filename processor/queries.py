@@ -2,25 +2,26 @@
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, NamedTuple, Protocol
 
 import grpc
 from google.protobuf.message import Message
 
-from kit import serving
+from kit import read_tokens, serving
+from kit.read_tokens import ReadToken
 from processor import answers, hosting, legs, pages, stored_requests, translate
 from processor.domain import ids, refusals
 from processor.domain.accounts import Account
 from processor.domain.commands import Principal
 from processor.domain.merchants import Merchant
 from processor.domain.payments import Payment, Refund
-from processor.domain.reads import ApiKey, MoneySent, Page, StoredRequest
+from processor.domain.reads import ApiKey, AsOf, MoneySent, Page, StoredRequest
 from processor.domain.transfers import Transfer
 from processor.entries import SHARD_UNAVAILABLE, UNAVAILABLE_RETRY_MS
 from processor.ports import Unavailable
 from tender.v1 import (
     account_pb2,
+    as_of_pb2,
     lane_pb2,
     merchant_pb2,
     money_pb2,
@@ -94,10 +95,13 @@ class Snapshot(Protocol):
 class Queries(Protocol):
     """Where reads of a shard go."""
 
-    def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
-        """Open a snapshot, so that all parts of an answer belong to one commit.
+    async def read(
+        self, work: Callable[[Any], Awaitable[Message]], after: ReadToken | None = None
+    ) -> tuple[Any, AsOf]:
+        """Return what work finds in one Snapshot that has the commit `after`, and how new it is.
 
-        Raises Unavailable.
+        Work may be begun again on another copy of the shard. Raises Unavailable,
+        ReadTokenElsewhere, ReadTokenAhead, HistoryLost or what work raises.
         """
 
 
@@ -344,15 +348,19 @@ class QueryServicer(query_pb2_grpc.QueryServiceServicer):
         if queries is None:
             return query_pb2.ReadResponse(refusal=_UNAVAILABLE)
         message_type, read = METHODS[request.method]
-        asked = message_type.FromString(request.request)
+        asked: Any = message_type.FromString(request.request)
         who = translate.principal(request.principal)
         try:
-            async with queries.snapshot() as snapshot:
-                found = await read(Reader(snapshot, who, self._clock(), request.before), asked)
+            found, as_of = await queries.read(
+                lambda snapshot: read(Reader(snapshot, who, self._clock(), request.before), asked),
+                _token(request.read_token or asked.read_token, request.shard),
+            )
         except refusals.Refused as refused:
             return query_pb2.ReadResponse(refusal=_refusal(refused))
         except Unavailable:
             return query_pb2.ReadResponse(refusal=_UNAVAILABLE)
+        # Every answer to a read has the field.
+        found.as_of.append(_as_of(found, as_of))
         return query_pb2.ReadResponse(response=found.SerializeToString())
 
     async def GetApiKey(
@@ -378,6 +386,21 @@ _UNAVAILABLE: Final = lane_pb2.Refusal(
     message=SHARD_UNAVAILABLE.message,
     retry_delay_ms=UNAVAILABLE_RETRY_MS,
 )
+
+
+def _token(text: str, shard: str) -> ReadToken | None:
+    """Return the token of the shard that is read; raises Refused if there are only others'."""
+    try:
+        tokens = read_tokens.parse(text)
+    except ValueError:
+        raise refusals.FieldInvalid("read_token", "Must be a read_token of an answer.") from None
+    return read_tokens.of_shard(tokens, shard) or (tokens[0] if tokens else None)
+
+
+def _as_of(found: Any, as_of: AsOf) -> as_of_pb2.AsOf:
+    message = as_of_pb2.AsOf(shard=found.read_token.partition(".")[0], as_of_seq=as_of.seq)
+    message.staleness.FromMicroseconds(round(as_of.staleness_seconds * 1_000_000))
+    return message
 
 
 def _refusal(refused: refusals.Refused) -> lane_pb2.Refusal:

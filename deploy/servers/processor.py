@@ -20,6 +20,7 @@ from processor.queries import QueryServicer
 from processor.servicer import LaneServicer
 from storage.postgres.lane_store import PostgresLaneStore
 from storage.postgres.queries import PostgresQueries
+from storage.postgres.replicas import ReplicatedQueries
 from storage.redis.lease import RedisLease
 from storage.shards.store import ShardMapStore
 from tender.v1 import directory_pb2_grpc, lane_pb2_grpc, query_pb2_grpc
@@ -52,7 +53,7 @@ async def serve(
     peers = NearestPeers(lanes, others)
     for each in shards:
         lanes[each.shard] = _lane(processor, each, directory, peers)
-    reads = {each.shard: PostgresQueries(each.reading_url, each.shard) for each in shards}
+    reads = {each.shard: _reads(processor, each, lanes[each.shard]) for each in shards}
     directory_url = processor.directory_database_url or shards[0].reading_url
     keys = PostgresQueries(directory_url, "")
     shard_map = ShardMapStore(directory_url)
@@ -78,6 +79,7 @@ async def serve(
             group.create_task(shard_map.watch(newest.note)),
             group.create_task(others.run()),
             group.create_task(streams.run()),
+            *(group.create_task(queries.run()) for queries in reads.values()),
         ]
         await server.start()
         health.set_serving(True)
@@ -100,8 +102,9 @@ async def serve(
         await server.stop(max(stop_by - time.monotonic(), 0.0))
         for task in watching:
             task.cancel()
-    for queries in (*reads.values(), keys):
+    for queries in reads.values():
         await queries.close()
+    await keys.close()
     await shard_map.close()
     await others.close()
     metrics_server.close()
@@ -135,6 +138,18 @@ def _lane(
         on_ownership=directory.note_ownership,
         peers=peers,
         pursued=False,
+    )
+
+
+def _reads(
+    processor: settings.ProcessorSettings, shard: ShardSettings, lane: Lane
+) -> ReplicatedQueries:
+    return ReplicatedQueries(
+        shard.reading_url,
+        shard.replica_database_urls,
+        shard.shard,
+        staleness_seconds_max=processor.replica_staleness_seconds_max,
+        known_seq=lambda: lane.committed_seq,
     )
 
 

@@ -44,3 +44,10 @@ class ApiKey(NamedTuple):
     tenant_id: str
     scopes: Sequence[str]
     merchant_id: str
+
+
+class AsOf(NamedTuple):
+    """How new an answer is: its newest commit, and at most how long ago that was all there was."""
+
+    seq: int
+    staleness_seconds: float

@@ -5,8 +5,10 @@ Every list walks downwards from an id (keyset), along an index or along the chai
 """
 
 from collections.abc import Mapping, Sequence
+from enum import Enum, auto
 from typing import Any, Final
 
+from kit.read_tokens import ReadToken
 from processor.domain import ids
 from processor.domain.accounts import Account
 from processor.domain.merchants import Merchant
@@ -27,19 +29,50 @@ _PAYMENT_NAMES: Final = ", ".join(Payment._fields)
 _ACCOUNT_NAMES: Final = ", ".join(Account._fields)
 
 
+class Standing(Enum):
+    """Where a token's commit is, seen from a history."""
+
+    REACHED = auto()
+    BEYOND = auto()
+    ELSEWHERE = auto()
+
+
 class PostgresSnapshot:
     """The shard as of one commit."""
 
     def __init__(self, connection: Any, shard: str) -> None:
         self._connection = connection
         self._shard = shard
+        self._newest: ReadToken | None = None
 
     HEAD = "SELECT incarnation, seq FROM journal ORDER BY seq DESC LIMIT 1"
 
     async def head(self) -> str:
         """Return the read token of the newest commit seen; empty before the first."""
-        row = await self._connection.fetchrow(self.HEAD)
-        return f"{self._shard}.{row['incarnation']}.{row['seq']}" if row else ""
+        newest = await self.newest()
+        return str(newest) if newest.seq else ""
+
+    async def newest(self) -> ReadToken:
+        """Return the newest commit seen, number 0 before the first."""
+        if self._newest is None:
+            row = await self._connection.fetchrow(self.HEAD)
+            self._newest = ReadToken(self._shard, *(row or ("", 0)))
+        return self._newest
+
+    INCARNATION = "SELECT incarnation FROM journal WHERE seq = $1"
+
+    async def standing(self, token: ReadToken) -> Standing:
+        """Say whether this history has the commit that a token names."""
+        if (await self.newest()).seq < token.seq:
+            return Standing.BEYOND
+        incarnation = await self._connection.fetchval(self.INCARNATION, token.seq)
+        return Standing.REACHED if incarnation == token.incarnation else Standing.ELSEWHERE
+
+    OWNER = "SELECT incarnation FROM lanes WHERE shard = $1"
+
+    async def is_current(self, token: ReadToken) -> bool:
+        """Say whether a token's incarnation is that of the lane now."""
+        return bool(await self._connection.fetchval(self.OWNER, self._shard) == token.incarnation)
 
     PAYMENT = f"SELECT {rows.PAYMENT_COLUMNS} FROM payments WHERE id = $1"
 
