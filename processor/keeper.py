@@ -34,11 +34,12 @@ class Keeper:
         *,
         changed: asyncio.Event,
         end_streams: Callable[[str], None],
-        steady_seconds: float = sharing.STEADY_SECONDS,
+        steady_seconds: float,
     ) -> None:
         """`name` is what this process tells of itself; `changed` is set when others say news.
 
         The lanes are those that this process may hold, each running and not pursued yet.
+        A peer heard for `steady_seconds` is handed what belongs with it.
         `end_streams` is told the shard of each lane that is given up, once it is.
         """
         self._name = name

@@ -10,10 +10,6 @@ from typing import Final, NamedTuple
 ORPHAN_SECONDS: Final = 1.0
 """A lane that nobody tells of for so long is opened by whoever can: the preferred one cannot."""
 
-STEADY_SECONDS: Final = 10.0
-"""A processor that is heard without a break for so long is given the lanes that prefer it; one that
-crashes again and again is given none."""
-
 EVICT_SECONDS: Final = 0.5
 """Where no lease tells whether an owner lives, its session is ended when the lane was told by
 nobody for so long; its owner then was silent for longer than a busy machine makes it."""
@@ -64,7 +60,8 @@ def should_hand_over(
 ) -> bool:
     """Say whether to give up a lane that is held here, because it belongs with another.
 
-    The other one is then the first to open it, and has no reason to give it back.
+    The other one is then the first to open it, and has no reason to give it back. Who crashes
+    again and again is never heard for `steady_seconds`, and is given none.
     """
     best = preferred(shard, (own_name, *_staying(peers)))
     return best != own_name and all(

@@ -11,7 +11,7 @@ from processor.sharing import Peer
 
 NAMES = st.lists(st.text(min_size=1, max_size=20), min_size=1, max_size=8, unique=True)
 SHARDS = st.text(min_size=1, max_size=12)
-STEADY = sharing.STEADY_SECONDS
+STEADY = 10.0
 NOW = 1_000.0
 
 
