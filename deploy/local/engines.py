@@ -150,6 +150,10 @@ class Engines:
             postgres_socket_folder=primaries[0].socket_folder if primaries else None,
             postgres_programs=primaries[0].programs if primaries else None,
             shards=tuple(shards),
+            processors=tuple(
+                folder.ProcessorEndpoints(name, address[name], address[f"{name}_metrics"])
+                for name in self.options.processor_names()
+            ),
         )
 
     def _shard(

@@ -156,31 +156,32 @@ class Stack:
     def _start_servers(self) -> None:
         endpoints, options = self.endpoints, self.options
         self._write_shards()
-        processor_env = servers.processor_environment(
-            endpoints,
-            self._near(endpoints.processor_url),
-            self._near(endpoints.query_url),
-            options.region,
-            options.shard,
-            self._folder.shards if options.shards > 1 else None,
-        )
         gateway_env = servers.gateway_environment(
             endpoints,
             options.region,
             workers=options.gateway_workers,
             reflection=options.reflection,
         )
-        self._add_server(
-            "processor",
-            options.processor_module,
-            endpoints.processor,
-            processor_env | dict(options.processor_env),
-        )
+        for processor in endpoints.processors:
+            own = self._processor_environment(processor) | dict(options.processor_env)
+            self._add_server(processor.name, options.processor_module, processor.address, own)
         self._add_server(
             "gateway",
             options.gateway_module,
             endpoints.gateway,
             gateway_env | dict(options.gateway_env),
+        )
+
+    def _processor_environment(self, own: folder.ProcessorEndpoints) -> dict[str, str]:
+        endpoints, options = self.endpoints, self.options
+        return servers.processor_environment(
+            endpoints,
+            self._near(endpoints.processor_url),
+            self._near(endpoints.query_url),
+            options.region,
+            options.shard,
+            self._folder.shards if options.shards > 1 else None,
+            own,
         )
 
     def _write_shards(self) -> None:

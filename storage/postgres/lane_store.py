@@ -200,6 +200,30 @@ class PostgresLaneStore:
         await self._end_recorded_session(lane, owner, evict=evict)
         if not await lane.fetchval(_LOCK, self._name):
             raise Unavailable("another owner holds the lane")
+        # The lane is ours from here on, and callers wait: connect while it is being taken over.
+        connecting = [
+            asyncio.create_task(self._connect(f"{self._name}-{use}", opening))
+            for use in ("loads", "chores")
+        ]
+        try:
+            opened = await self._take_over(lane, owner)
+            apply = await lane.prepare(_APPLY)
+            loads, chores = [await each for each in connecting]
+        finally:
+            for each in connecting:
+                each.cancel()
+            await asyncio.wait(connecting)
+        self._session = _Session(lane, loads, chores, apply)
+        return opened
+
+    async def _connect(
+        self, name: str, opening: "list[asyncpg.Connection[asyncpg.Record]]"
+    ) -> "asyncpg.Connection[asyncpg.Record]":
+        connection = await connect(self._dsn, name)
+        opening.append(connection)
+        return connection
+
+    async def _take_over(self, lane: "asyncpg.Connection[asyncpg.Record]", owner: str) -> Opened:
         incarnation = secrets.token_hex(6)
         self._not_replicated = False
         epoch = await lane.fetchval(_TAKE_OVER, self._shard, owner, incarnation)
@@ -208,11 +232,6 @@ class PostgresLaneStore:
             raise Unavailable("the takeover was not replicated")
         head = await lane.fetchrow(_HEAD)
         clock = await lane.fetchval(_CLOCK)
-        apply = await lane.prepare(_APPLY)
-        loads = await connect(self._dsn, f"{self._name}-loads")
-        opening.append(loads)
-        chores = await connect(self._dsn, f"{self._name}-chores")
-        self._session = _Session(lane, loads, chores, apply)
         return Opened(
             Ownership(self._shard, epoch, owner, incarnation),
             head["seq"] if head else 0,
@@ -322,11 +341,8 @@ class PostgresLaneStore:
         session, self._session = self._session, None
         if session is None:
             return
-        for connection in (session.lane, session.loads, session.chores):
-            try:
-                await connection.close(timeout=CLOSE_SECONDS_MAX)
-            except (*_LOST, asyncpg.PostgresError):
-                connection.terminate()
+        # All at once: the next owner waits for the lock.
+        await asyncio.gather(*map(_close, (session.lane, session.loads, session.chores)))
 
     async def _end_recorded_session(
         self, lane: "asyncpg.Connection[asyncpg.Record]", owner: str, *, evict: bool
@@ -383,6 +399,13 @@ class PostgresLaneStore:
             raise _translated(error) from None
         if self._not_replicated:
             raise Ambiguous("not replicated")
+
+
+async def _close(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    try:
+        await connection.close(timeout=CLOSE_SECONDS_MAX)
+    except (*_LOST, asyncpg.PostgresError):
+        connection.terminate()
 
 
 @contextmanager
