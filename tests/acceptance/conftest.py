@@ -12,7 +12,7 @@ from prometheus_client import parser
 import tender
 from deploy.local import folder
 from deploy.local.stack import Stack, StackOptions
-from storage.verify import verify
+from storage.verify import verify_shards
 from tests.acceptance.load import Recorder
 from tests.checker import History, check
 
@@ -105,9 +105,9 @@ async def agree(history: History, endpoints: folder.Endpoints) -> None:
     await rest(endpoints)
     urls = [shard.owner_url for shard in endpoints.shards]
     assert await check(history, *urls) == []
-    for url in urls:
-        report = await verify(url)
-        assert report.breaches == []
+    report = await verify_shards(urls)
+    assert report.breaches == []
+    assert [found for one in report.findings for found in one.breaches] == []
 
 
 async def rest(endpoints: folder.Endpoints) -> None:
