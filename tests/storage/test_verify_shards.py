@@ -16,6 +16,7 @@ from tender.v1 import account_pb2
 from tests.conftest import Shard, fresh_shard
 from tests.lane.city import REGIONS, City, city_of, refund
 from tests.lane.harness import authorize, euros, unique
+from tests.storage.alterations import altered
 
 LEGS = "legs are taken as they were sent"
 PAIRS = "clearing accounts cancel but for what is in flight"
@@ -246,19 +247,5 @@ async def value(shard: Shard, sql: str) -> int | None:
     try:
         found: int | None = await connection.fetchval(sql)
         return found
-    finally:
-        await connection.close()
-
-
-@contextlib.asynccontextmanager
-async def altered(shard: Shard, table: str, sql: str) -> AsyncIterator[None]:
-    """Alter a table as a superuser can, and put it back."""
-    connection = await asyncpg.connect(shard.owner_url)
-    try:
-        await connection.execute(f"CREATE TABLE kept AS TABLE {table}")
-        await connection.execute(sql)
-        yield
-        await connection.execute(f"TRUNCATE {table}; INSERT INTO {table} SELECT * FROM kept")
-        await connection.execute("DROP TABLE kept")
     finally:
         await connection.close()
