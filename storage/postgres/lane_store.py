@@ -26,7 +26,7 @@ from processor.ports import (
     Unavailable,
     Value,
 )
-from storage.postgres import columns, rows
+from storage.postgres import columns, hosts, rows
 from storage.postgres.connections import connect
 from storage.postgres.old_keys import OldKeys
 
@@ -40,6 +40,8 @@ TENURE_SECONDS_MIN: Final = 5.0
 ever."""
 EVICT_MS_MAX: Final = 5_000
 CLOSE_SECONDS_MAX: Final = 1.0
+RECHECK_SECONDS_MAX: Final = 1.0
+"""For the other servers to say whether one of them takes writes; most often they are standbys."""
 
 _RECORDED = """
 SELECT l.owner, l.backend_pid, a.pid IS NOT NULL AS alive,
@@ -154,6 +156,7 @@ class _Session(NamedTuple):
     loads: "asyncpg.Connection[asyncpg.Record]"
     chores: "asyncpg.Connection[asyncpg.Record]"
     apply: "PreparedStatement[asyncpg.Record]"
+    timeline: str
 
 
 class PostgresLaneStore:
@@ -194,7 +197,8 @@ class PostgresLaneStore:
         *,
         evict: bool,
     ) -> Opened:
-        lane = await connect(self._dsn, self._name)
+        primary = await connect(self._dsn, self._name)
+        lane = primary.connection
         opening.append(lane)
         lane.add_log_listener(self._note_warning)
         await self._end_recorded_session(lane, owner, evict=evict)
@@ -209,10 +213,11 @@ class PostgresLaneStore:
         head = await lane.fetchrow(_HEAD)
         clock = await lane.fetchval(_CLOCK)
         apply = await lane.prepare(_APPLY)
-        loads = await connect(self._dsn, f"{self._name}-loads")
+        # On the same server: what is decided on and what is written belong together.
+        loads = (await connect(primary.url, f"{self._name}-loads")).connection
         opening.append(loads)
-        chores = await connect(self._dsn, f"{self._name}-chores")
-        self._session = _Session(lane, loads, chores, apply)
+        chores = (await connect(primary.url, f"{self._name}-chores")).connection
+        self._session = _Session(lane, loads, chores, apply, primary.timeline)
         return Opened(
             Ownership(self._shard, epoch, owner, incarnation),
             head["seq"] if head else 0,
@@ -293,6 +298,7 @@ class PostgresLaneStore:
 
     async def due(self, now: int, keys_older_than: int, limit: int) -> Due:
         """Return work for the lane's housekeeping, and the database's clock."""
+        await self._require_newest()
         async with self._on_chores() as chores:
             accounts = await chores.fetch(
                 _DUE_HOLDS, columns.instant(now), limit, timeout=LOAD_SECONDS_MAX
@@ -304,6 +310,14 @@ class PostgresLaneStore:
             keys,
             clock,
         )
+
+    async def _require_newest(self) -> None:
+        """Raise Unavailable if another server has been promoted since: this one's time is over."""
+        if len(hosts.each(self._dsn)) > 1:
+            mine = self._require_session().timeline
+            newest = await hosts.newest_timeline(self._dsn, timeout_seconds=RECHECK_SECONDS_MAX)
+            if newest > mine:
+                raise Unavailable(f"timeline {newest} was begun on another server")
 
     async def routes(self) -> Sequence[Route]:
         """Return every destination that legs were ever sent to."""
