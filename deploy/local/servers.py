@@ -3,7 +3,7 @@
 import functools
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import grpc
@@ -31,13 +31,15 @@ def processor_environment(
     region: str,
     shard: str,
     shards_file: Path | None = None,
+    replica_urls: Sequence[str] | None = None,
 ) -> dict[str, str]:
     """Of a processor with one shard; with a file it has those of the file instead."""
+    standbys = endpoints.replica_urls if replica_urls is None else replica_urls
     several = {} if shards_file is None else {"TENDER_SHARDS_FILE": str(shards_file)}
     return several | {
         "TENDER_DATABASE_URL": database_url,
         "TENDER_QUERY_DATABASE_URL": query_url,
-        "TENDER_REPLICA_DATABASE_URLS": ",".join(endpoints.replica_urls),
+        "TENDER_REPLICA_DATABASE_URLS": ",".join(standbys),
         "TENDER_REDIS_URL": endpoints.redis_url,
         "TENDER_KAFKA_BOOTSTRAP": endpoints.kafka_bootstrap,
         "TENDER_PROCESSOR_LISTEN": endpoints.processor,

@@ -74,6 +74,7 @@ def explained() -> Iterator[None]:
     "tender up",
     "tender up --detach --port gateway=0 --data-dir /tmp/tender",
     "tender up --shards 4 --regions eu,us --servers 2 --replicas 2",
+    "tender up --replicas 2 --synchronous",
     "tender up --postgres-url postgresql://tender@db.example.com/tender",
 )
 def up(
@@ -92,6 +93,16 @@ def up(
         int, typer.Option("--servers", min=1, max=16, help="Postgres servers for the shards.")
     ] = 1,
     replicas: Annotated[int, typer.Option(min=0, max=4, help="Standbys of each Postgres.")] = 1,
+    failover: Annotated[
+        bool,
+        typer.Option("--failover", help="Promote a replica when its Postgres dies or hangs."),
+    ] = False,
+    synchronous: Annotated[
+        bool,
+        typer.Option(
+            "--synchronous", help="Acknowledge only what a replica has too; implies --failover."
+        ),
+    ] = False,
     postgres_url: Annotated[
         str | None, typer.Option(help="Owner's URL of a Postgres to use instead.")
     ] = None,
@@ -125,6 +136,8 @@ def up(
             regions=tuple(regions.split(",")),
             servers=postgres_servers,
             replicas=replicas,
+            failover=failover,
+            synchronous=synchronous,
             ports={"gateway": GATEWAY_PORT_DEFAULT} | _ports(port or []),
             postgres_url=postgres_url,
             redis_url=redis_url,
