@@ -8,6 +8,7 @@ from deploy.local.layout import BadLayout, Layout, primary_name, replica_name
 from storage import migrate
 
 DEVELOPMENT_TENANT = "dev"
+REPLICAS_SYNCHRONOUS_MIN = 2  # With one, its end would be that of every payment.
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class StackOptions:
     servers: int = 1  # Of Postgres, each with its replicas.
     replicas: int = 1
     processors: int = 1  # They share the lanes.
+    failover: bool = False  # Promote a standby when its primary dies, instead of restarting that.
+    synchronous: bool = False  # Acknowledge only what a standby has too; implies failover.
     ports: Mapping[str, int] = field(default_factory=dict)
     postgres_url: str | None = field(default=None, repr=False)
     redis_url: str | None = field(default=None, repr=False)
@@ -51,7 +54,16 @@ class StackOptions:
             raise BadLayout("several shards need the embedded Postgres")
         if self.processors < 1:
             raise BadLayout("a stack needs a processor")
+        if self.promotes and (self.postgres_url is not None or self.replicas < 1):
+            raise BadLayout("failover needs an embedded Postgres with replicas")
+        if self.synchronous and self.replicas < REPLICAS_SYNCHRONOUS_MIN:
+            raise BadLayout("acknowledging only what a standby has needs two replicas")
         self.layout()
+
+    @property
+    def promotes(self) -> bool:
+        """Whether a standby takes over from a dead primary."""
+        return self.failover or self.synchronous
 
     @property
     def region(self) -> str:

@@ -32,11 +32,13 @@ def processor_environment(
     shard: str,
     shards_file: Path | None = None,
     own: folder.ProcessorEndpoints | None = None,
+    replica_urls: Sequence[str] | None = None,
 ) -> dict[str, str]:
     """Of a processor with one shard; with a file it has those of the file instead.
 
     `own` says which one of the stack's processors it is; else it is alone.
     """
+    standbys = endpoints.replica_urls if replica_urls is None else replica_urls
     several = {} if shards_file is None else {"TENDER_SHARDS_FILE": str(shards_file)}
     alone = {
         "TENDER_PROCESSOR_LISTEN": endpoints.processor,
@@ -49,7 +51,7 @@ def processor_environment(
         | {
             "TENDER_DATABASE_URL": database_url,
             "TENDER_QUERY_DATABASE_URL": query_url,
-            "TENDER_REPLICA_DATABASE_URLS": ",".join(endpoints.replica_urls),
+            "TENDER_REPLICA_DATABASE_URLS": ",".join(standbys),
             "TENDER_REDIS_URL": endpoints.redis_url,
             "TENDER_KAFKA_BOOTSTRAP": endpoints.kafka_bootstrap,
             "TENDER_INTERNAL_TOKEN_FILE": str(endpoints.internal_token_file),

@@ -75,6 +75,7 @@ def explained() -> Iterator[None]:
     "tender up",
     "tender up --detach --port gateway=0 --data-dir /tmp/tender",
     "tender up --shards 4 --regions eu,us --servers 2 --replicas 2 --processors 2",
+    "tender up --replicas 2 --synchronous",
     "tender up --postgres-url postgresql://tender@db.example.com/tender",
 )
 def up(
@@ -96,6 +97,16 @@ def up(
     processors: Annotated[
         int, typer.Option(min=1, max=16, help="Processors, which share the lanes.")
     ] = 1,
+    failover: Annotated[
+        bool,
+        typer.Option("--failover", help="Promote a replica when its Postgres dies or hangs."),
+    ] = False,
+    synchronous: Annotated[
+        bool,
+        typer.Option(
+            "--synchronous", help="Acknowledge only what a replica has too; implies --failover."
+        ),
+    ] = False,
     postgres_url: Annotated[
         str | None, typer.Option(help="Owner's URL of a Postgres to use instead.")
     ] = None,
@@ -130,6 +141,8 @@ def up(
             servers=postgres_servers,
             replicas=replicas,
             processors=processors,
+            failover=failover,
+            synchronous=synchronous,
             ports={"gateway": GATEWAY_PORT_DEFAULT} | _ports(port or []),
             postgres_url=postgres_url,
             redis_url=redis_url,
