@@ -15,6 +15,7 @@ from gateway.commands import Command
 from gateway.endpoint import Lanes
 from gateway.errors import Refused, Violation
 from gateway.identity import Identity
+from gateway.replays import Replays, Ticket
 from tender.v1 import bulk_pb2, lane_pb2
 
 COMMANDS_MAX: Final = 1_000  # The contract's limit, for commands and for outcomes of a message.
@@ -120,9 +121,12 @@ class Checked(NamedTuple):
     lane: Any
     request: bytes
     error: bytes
+    ticket: Ticket | None = None
 
 
-def check(kind: Kind, data: bytes, caller: Identity, lanes: Lanes) -> Checked:
+def check(
+    kind: Kind, data: bytes, caller: Identity, lanes: Lanes, replays: Replays | None
+) -> Checked:
     """Return what a command comes to: where it goes, or why it does not.
 
     Raises Refused for what cannot be read, and so has no request_id to answer to.
@@ -141,7 +145,12 @@ def check(kind: Kind, data: bytes, caller: Identity, lanes: Lanes) -> Checked:
         lane = lanes.only or lanes.lane_of(kind.number, request)
     except Refused as refused:
         return Checked(request_id, None, b"", refused.encoded())
-    return Checked(request_id, lane, data, b"")
+    ticket = None
+    if replays is not None:
+        ticket = replays.ticket(kind.number, request, caller.principal)
+        if ticket is not None:
+            ticket.is_bulk = True
+    return Checked(request_id, lane, data, b"", ticket)
 
 
 def error_of(command: BulkCommand, outcome: lane_pb2.Outcome) -> bytes:

@@ -15,6 +15,7 @@ from gateway import access, errors, methods, validation
 from gateway.commands import Command
 from gateway.errors import Refused
 from gateway.identity import Identity, KeyDirectory
+from gateway.replays import Replays, Ticket
 from kit import faults, metrics
 from tender.v1 import lane_pb2
 
@@ -36,7 +37,12 @@ class Lane(Protocol):
 
     def require_room(self, method: int, principal: lane_pb2.Principal) -> None: ...
     def submit(
-        self, method: int, request: bytes, principal: lane_pb2.Principal, timeout_seconds: float
+        self,
+        method: int,
+        request: bytes,
+        principal: lane_pb2.Principal,
+        timeout_seconds: float,
+        ticket: Ticket | None = None,
     ) -> asyncio.Future[lane_pb2.Outcome]: ...
     def send(self, command: Command, timeout_seconds: float) -> None: ...
 
@@ -77,6 +83,8 @@ class Backends:
     queries: Queries
     write_timeout_seconds: float
     read_timeout_seconds: float
+    # Without it every call goes to its lane.
+    replays: Replays | None = None
 
 
 class Endpoint:
@@ -157,13 +165,26 @@ class SingleEndpoint(Endpoint):
 class CommandEndpoint(SingleEndpoint):
     """A method that changes something."""
 
+    def __init__(self, method: methods.Method, backends: Backends) -> None:
+        super().__init__(method, backends)
+        self._replays = backends.replays
+
     async def carry_out(self, data: bytes, caller: Identity, seconds_left: float | None) -> Answer:
-        lane, _, data = self._room_and_request(data, caller)
+        lane, request, data = self._room_and_request(data, caller)
         # Only this call waits on the future: if it is cancelled, the command goes on without it.
         outcome = await lane.submit(
-            self._number, data, caller.principal, self._timeout_seconds(seconds_left)
+            self._number,
+            data,
+            caller.principal,
+            self._timeout_seconds(seconds_left),
+            self._ticket(request, caller),
         )
         return answer_of(outcome)
+
+    def _ticket(self, request: Any, caller: Identity) -> Ticket | None:
+        if self._replays is None:
+            return None
+        return self._replays.ticket(self._number, request, caller.principal)
 
     def start(
         self,
@@ -180,8 +201,9 @@ class CommandEndpoint(SingleEndpoint):
         started = time.perf_counter()
         try:
             timeout = self._timeout_seconds(seconds_left)
-            lane, _, request = self._room_and_request(data, caller)
-            command = CalledBack(self._number, request, caller.principal, 0)
+            lane, request, data = self._room_and_request(data, caller)
+            command = CalledBack(self._number, data, caller.principal, 0)
+            command.ticket = self._ticket(request, caller)
             command.endpoint, command.started, command.deliver = self, started, deliver
             lane.send(command, timeout)
         except (Exception, asyncio.CancelledError) as error:

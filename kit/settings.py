@@ -67,7 +67,11 @@ class Settings(BaseSettings):
         Path("secrets/internal_token"),
         description="File with the token that the gateway shows to the processor.",
     )
-    redis_url: SecretUrl = Field("", description="Redis or Valkey; empty means without.")
+    redis_url: SecretUrl = Field(
+        "",
+        description="Redis or Valkey: `redis://`, `redis+sentinel://host,host/service` or "
+        "`redis+cluster://host,host`, `rediss` for TLS; empty means without.",
+    )
     region: Name = Field("eu", description="Region that ids carry.")
     log_level: LogLevel = Field("info", description="debug, info, warning or error.")
     drain_seconds: float = Field(
@@ -161,6 +165,19 @@ class GatewaySettings(Settings):
     )
     read_timeout_ms: int = Field(
         5_000, ge=100, le=120_000, description="The longest a reading call may take."
+    )
+
+    redis_timeout_ms: int = Field(
+        5,
+        ge=1,
+        le=1_000,
+        description="The longest that a call waits for Redis, before it goes on without.",
+    )
+    replay_cache: bool = Field(
+        True, description="Answer repeated calls from Redis, if there is one."
+    )
+    replay_cache_seconds: int = Field(
+        300, ge=1, le=86_400, description="How long Redis keeps an answer for that."
     )
 
     def api_key_pepper(self) -> bytes:

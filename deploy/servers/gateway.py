@@ -9,8 +9,10 @@ from gateway import directory, endpoint, identity, lane_stream, lanes, methods, 
 from gateway.edge import grpc_aio
 from gateway.edge.http2.edge import Http2Edge
 from gateway.front import Front
+from gateway.replays import Replays
 from gateway.topology import Topology
 from kit import logs, metrics, serving, settings
+from storage.redis.replays import ReplayStore
 
 # Beyond the gateway's own limits, which answer with a reason. It is a coarse one: this release of
 # gRPC counts a call that it refuses as one that ended.
@@ -54,19 +56,21 @@ async def serve(
     )
     tasks = serving.Tasks()
     health = serving.Health(methods.SERVICE_NAMES)
+    redis = _Redis(gateway, all_lanes)
     backends = endpoint.Backends(
         directory=identity.ProcessorKeyDirectory(all_reads, pepper, tasks=tasks),
         lanes=all_lanes,
         queries=all_reads,
         write_timeout_seconds=gateway.write_timeout_ms / 1_000,
         read_timeout_seconds=gateway.read_timeout_ms / 1_000,
+        replays=redis.replays,
     )
     front = Front(backends)
     make_server = _http2_server if gateway.gateway_edge == "http2" else _grpc_server
     server, edge, port = make_server(gateway, front, health, shares_port)
     metrics_server = metrics.serve(gateway.metrics_listen, lambda: health.is_serving)
     async with asyncio.TaskGroup() as group:
-        parts = (all_lanes, processors, edge, front.streams)
+        parts: list[_Part] = [all_lanes, processors, edge, front.streams, *redis.parts]
         running = [group.create_task(part.run()) for part in parts]
         # With several shards nothing can be sent before one knows of them.
         await processors.heard()
@@ -97,6 +101,27 @@ async def serve(
         await channel.close()
     metrics_server.close()
     _log.info("gateway_stopped")
+
+
+class _Part(Protocol):
+    async def run(self) -> None: ...
+
+
+class _Redis:
+    """What this gateway uses Redis for, if there is one."""
+
+    def __init__(self, gateway: settings.GatewaySettings, all_lanes: lanes.Lanes) -> None:
+        self.parts: list[_Part] = []
+        self.replays: Replays | None = None
+        if gateway.redis_url and gateway.replay_cache:
+            store = ReplayStore(
+                gateway.redis_url,
+                gateway.internal_token().encode(),
+                answer_seconds=gateway.replay_cache_seconds,
+                timeout_seconds=gateway.redis_timeout_ms / 1_000,
+            )
+            self.replays = Replays(store, all_lanes.incarnation_of)
+            self.parts.append(self.replays)
 
 
 class _Server(serving.Stoppable, Protocol):

@@ -57,6 +57,8 @@ class Stream:
         async with asyncio.timeout(WAIT_SECONDS_MAX):
             await self.call.write(message)
             response = await self.call.read()
+            while isinstance(response, lane_pb2.ExecuteResponse) and not response.outcomes:
+                response = await self.call.read()  # It only tells the lane's incarnation.
         assert isinstance(response, lane_pb2.ExecuteResponse), await self.status()
         [outcome] = response.outcomes
         return outcome
