@@ -68,7 +68,7 @@ class Server:
         with self.client as client:
             client.flushall()
 
-    def keys(self) -> list[bytes]:
+    def stored_keys(self) -> list[bytes]:
         with self.client as client:
             found: list[bytes] = client.keys()
             return found

@@ -215,7 +215,7 @@ async def test_sentinels_lead_to_the_master_and_after_a_failover_to_the_next_one
     async with counting(url) as counter:
         assert await counter.heard(b"k") == 1
         async with asyncio.timeout(FAILOVER_SECONDS_MAX):
-            while not _fails_over(sentinel):
+            while not _fails_over(sentinel):  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
             while not _counted(second):
                 await counter.heard(b"new")
@@ -233,7 +233,7 @@ def _fails_over(sentinel: Server) -> bool:
 
 def _counted(server: Server) -> bool:
     with server.client as client:
-        return client.role()[0] == b"master" and client.exists("new") == 1
+        return bool(client.role()[0] == b"master" and client.exists("new"))
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,7 @@ class ScriptedProcessor(
             self._streams.discard(broken)
             serving.cancel()
             breaking.cancel()
+            self._tells.pop(shard, None)
         if broken.is_set():
             await context.abort(grpc.StatusCode.UNAVAILABLE, "broken by the test")
 

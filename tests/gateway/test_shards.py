@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,16 +54,23 @@ class Two:
 
 @pytest.fixture(params=["http2", "grpc"])
 async def two(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Two]:
+    async with running_two(tmp_path, gateway_edge=request.param) as both:
+        yield both
+
+
+@asynccontextmanager
+async def running_two(folder: Path, **given: Any) -> AsyncIterator[Two]:
+    """Start all three; `given` are settings of the gateway."""
     processors = (ScriptedProcessor({"s1": 1}, BOTH), ScriptedProcessor({"s2": 1}, BOTH))
     targets = (conftest.free_address(), conftest.free_address())
     address = conftest.free_address()
     gateway = settings.GatewaySettings(
-        **conftest.write_secrets(tmp_path),
+        **conftest.write_secrets(folder),
         gateway_listen=address,
         processor_targets=targets,
         metrics_listen="127.0.0.1:0",
-        gateway_edge=request.param,
         quiet_seconds=0,
+        **given,
     )
     stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     async with AsyncExitStack() as stack:
