@@ -15,6 +15,7 @@ from gateway import access, errors, methods, validation
 from gateway.commands import Command
 from gateway.errors import Refused
 from gateway.identity import Identity, KeyDirectory
+from gateway.limits import Limits
 from gateway.replays import Replays, Ticket
 from kit import faults, metrics
 from tender.v1 import lane_pb2
@@ -85,6 +86,8 @@ class Backends:
     read_timeout_seconds: float
     # Without it every call goes to its lane.
     replays: Replays | None = None
+    # Without them callers are held to no rate.
+    limits: Limits | None = None
 
 
 class Endpoint:
@@ -132,6 +135,7 @@ class SingleEndpoint(Endpoint):
             backends.read_timeout_seconds if method.is_read else backends.write_timeout_seconds
         )
         self._lanes = backends.lanes
+        self._limits = backends.limits
         self._read = backends.queries.read
 
     def _checked(self, data: bytes, caller: Identity) -> tuple[Any, bytes]:
@@ -148,6 +152,8 @@ class SingleEndpoint(Endpoint):
 
     def _room_and_request(self, data: bytes, caller: Identity) -> tuple[Lane, Any, bytes]:
         """Return the lane, which has room, the request, and its bytes to send; raises Refused."""
+        if self._limits is not None:
+            self._limits.admit(self.route.name, caller)
         only = self._lanes.only
         if only is not None:
             # First of all: what is refused for want of room is not even read.
@@ -258,6 +264,8 @@ class QueryEndpoint(SingleEndpoint):
         self._under_way = 0
 
     async def carry_out(self, data: bytes, caller: Identity, seconds_left: float | None) -> Answer:
+        if self._limits is not None:
+            self._limits.admit(self.route.name, caller)
         self._lanes.require_calm()
         request, data = self._checked(data, caller)
         timeout = self._timeout_seconds(seconds_left)

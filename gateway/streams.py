@@ -108,7 +108,7 @@ class _Stream:
         self._held = held
         self._held_bytes_noted = 0
         self._lanes = backends.lanes
-        self._replays = backends.replays
+        self._backends = backends
         self._directory = backends.directory
         self._timeout_seconds = backends.write_timeout_seconds
         self._connection = connection
@@ -241,7 +241,7 @@ class _Stream:
         errors: list[tuple[str, bytes]] = []
         for kind, data in requests:
             request_id, lane, request, error, ticket = bulk.check(
-                kind, data, caller, self._lanes, self._replays
+                kind, data, caller, self._backends
             )
             if error:
                 errors.append((request_id, error))

@@ -113,6 +113,9 @@ REPLAY_IGNORED = Counter(
     "Cached answers that were left aside, by what did not fit the call or the lane.",
     ["reason"],
 )
+RATE_LIMITED = Counter(
+    "tender_gateway_rate_limited_total", "Calls refused by a rate limit, by its name.", ["limit"]
+)
 TENANTS_SHOWN_MAX: Final = 100
 """Tenants with a series of their own; the rest share one."""
 

@@ -199,8 +199,9 @@ async def test_what_was_altered_in_redis_is_no_answer(stack: Stack, server: Serv
 async def test_an_answer_that_was_moved_to_another_key_is_no_answer(
     stack: Stack, server: Server
 ) -> None:
-    await pay(stack, "order-7")
-    await kept(server, "order-7")
+    for request_id in ("order-7", "order-8"):
+        await pay(stack, request_id)
+        await kept(server, request_id)
     with server.client as client:
         [key] = client.keys("*:order-7")
         client.set(key_of("acme", "order-8"), client.get(key))
