@@ -168,7 +168,7 @@ class GatewaySettings(Settings):
     )
 
     redis_timeout_ms: int = Field(
-        5,
+        10,
         ge=1,
         le=1_000,
         description="The longest that a call waits for Redis, before it goes on without.",

@@ -82,7 +82,7 @@ async def test_each_command_of_a_batch_and_of_a_stream_counts(edge: str, tmp_pat
         message = payment_pb2.StreamPaymentsRequest(commands=commands)
         await stream.write(message.SerializeToString())
         await stream.done_writing()
-        outcomes = []
+        outcomes: list[Any] = []
         while (data := await stream.read()) is not grpc.aio.EOF:
             outcomes += payment_pb2.StreamPaymentsResponse.FromString(data).outcomes
 

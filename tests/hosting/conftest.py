@@ -63,6 +63,12 @@ class Stream:
         [outcome] = response.outcomes
         return outcome
 
+    async def is_over(self) -> bool:
+        """Return once nothing more comes but, perhaps, that the lane has no incarnation now."""
+        while (said := await self.call.read()) is not grpc.aio.EOF:
+            assert not said.outcomes
+        return True
+
     async def account(self) -> account_pb2.Account:
         """Open an account that no other test has."""
         user = f"user-{next(_numbers)}"
