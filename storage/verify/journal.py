@@ -9,6 +9,7 @@ from processor.domain.chain import GENESIS, VERSION, chain
 from processor.domain.draft import Event
 from processor.domain.legs import Received
 from processor.domain.merchants import Merchant
+from processor.domain.ownership import Buckets
 from processor.domain.payments import Payment, Refund
 from processor.domain.transfers import Transfer
 from processor.ports import SentLeg
@@ -81,6 +82,7 @@ class Body(Keys, forbid_unknown_fields=True):
     refunds: list[Refund]
     events: list[Event]
     crossed: Crossed | None = None
+    buckets: Buckets | None = None
 
 
 _decode: Final = msgspec.json.Decoder(Body).decode
