@@ -23,6 +23,9 @@ PAUSE_SECONDS: Final = 0.03
 TOLD_AHEAD_SECONDS: Final = 0.1
 """A command is given up so long before its deadline, while its caller still listens."""
 
+HOPS_BEFORE_ASKING_AROUND: Final = 3
+"""A bucket that moves is back by then; if not, the maps are wrong, and some other lane has it."""
+
 _ELSEWHERE: Final = "BUCKET_ELSEWHERE"
 
 
@@ -118,15 +121,17 @@ class Detours:
     def _shard_of(self, detour: _Detour) -> str:
         """Return the shard to ask: the map's, if another; else what the refusing lane believes.
 
-        A lane that owned the bucket knows where it went before any map says so.
+        A lane that owned the bucket knows where it went before any map says so. When nobody has
+        it, all are asked in turn: only its owner takes it, so that costs time alone.
         """
-        mapped = self._mapped(detour)
-        if mapped != detour.refused_by:
+        mapped, is_lost = self._mapped(detour), detour.command.hops > HOPS_BEFORE_ASKING_AROUND
+        if mapped != detour.refused_by and not is_lost:
             return mapped
         hinted = detour.hint
         if hinted and hinted != mapped and self._topology.holder(hinted) is not None:
             return hinted
-        return mapped
+        shards = sorted(self._topology.shards)
+        return shards[detour.command.hops % len(shards)] if is_lost and shards else mapped
 
     def _mapped(self, detour: _Detour) -> str:
         """Return the map's shard; the one that refused while the map says nothing of use."""
