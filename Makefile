@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.installed
 
-.PHONY: demo up down test compile clean-compiled check proto fmt lock load load-ui bench profile wheel clean
+.PHONY: demo up down test faults compile clean-compiled check proto fmt lock load load-ui bench profile wheel clean
 
 demo: compile ## Tell a short story on a stack of its own, then stop it.
 	$(BIN)/tender demo
@@ -16,6 +16,9 @@ down: compile ## Stop the embedded stack.
 
 test: compile ## Run every test against real servers, in two processes; `ARGS="-n 0 -k refund"` runs some in one.
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+faults: compile ## Kill, pause and flush the parts of a large stack under load; `make faults ARGS="--seed 7 --faults 20"`.
+	$(BIN)/python -m tests.faults $(ARGS)
 
 load: compile ## Load a stack of its own with Locust; `make load SCENARIO=pos_rush DURATION=60` for one scenario.
 	$(BIN)/python -m loadtest $(SCENARIO) $(if $(DURATION),--duration $(DURATION)) $(ARGS)

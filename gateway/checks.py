@@ -7,7 +7,7 @@ from typing import Any, Final
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 
 from gateway.errors import Violation
-from kit import card_numbers, currencies
+from kit import card_numbers, currencies, read_tokens
 
 # Appends to the list what is wrong with the value at the path.
 Check = Callable[[Any, str, list[Violation]], None]
@@ -29,7 +29,8 @@ FIXED_FEE_MAX: Final = 10**9
 
 _ID_BODY: Final = r"_[a-z0-9]{2,8}_[0-9a-hjkmnp-tv-z]{22}"
 _SYSTEM_ID: Final = (
-    r"sys_[a-z0-9]{2,8}_[a-z0-9-]{1,16}_[a-z][a-z0-9-]{0,31}_(world|fees|suspense)_[A-Z]{3}"
+    r"sys_[a-z0-9]{2,8}_[a-z0-9-]{1,16}_[a-z][a-z0-9-]{0,31}_"
+    r"(world|fees|suspense|clearing\.[a-z0-9-]{1,16})_[A-Z]{3}"
 )
 # Control characters, line separators, and what turns the direction of text around it.
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -164,6 +165,14 @@ def page_token(value: str, path: str, found: list[Violation]) -> None:
         found.append(
             Violation(path, "Must be the next_page_token of a page.", "PAGE_TOKEN_INVALID")
         )
+
+
+def read_token(value: str, path: str, found: list[Violation]) -> None:
+    """Refuse what no answer gave."""
+    try:
+        read_tokens.parse(value)
+    except ValueError:
+        found.append(Violation(path, "Must be a read_token of an answer."))
 
 
 def one_of(enum: EnumTypeWrapper, allowed: Collection[int] | None = None) -> Check:

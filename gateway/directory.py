@@ -14,10 +14,12 @@ from kit.shard_map import BadShardMap
 from tender.v1 import directory_pb2
 
 _WATCH: Final = "/tender.v1.DirectoryService/Watch"
-SILENCE_SECONDS_MAX: Final = 4.0
-"""A processor gives a sign of life each second."""
+SILENCE_SECONDS_MAX: Final = 2.0
+"""A processor gives a sign of life twice a second."""
 FIRST_WORD_SECONDS_MAX: Final = 1.0
 """At the start, before callers are let in."""
+_STARTING: Final = ("UNAVAILABLE", "SILENT")
+"""How a processor fails that is perhaps just starting."""
 _RETRY_SECONDS_MIN: Final = 0.1
 _RETRY_SECONDS_MAX: Final = 1.0
 
@@ -43,7 +45,10 @@ class Directory:
         self._all_heard = asyncio.Event()
 
     async def heard(self) -> None:
-        """Return once every processor has said something or failed to, soon in any case."""
+        """Return once there is a map, or every processor has said that it knows none.
+
+        One that only just starts has its time to say so, but no more than that.
+        """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FIRST_WORD_SECONDS_MAX):
                 await self._all_heard.wait()
@@ -70,8 +75,10 @@ class Directory:
                     if not isinstance(said, directory_pb2.WatchResponse):
                         break
                     failure = ""
-                    self._note_heard(target)
                     self._hear(target, said)
+                    # Before its map, one of several lanes has nothing to say: more will come.
+                    if said.HasField("shard_map") or said.lanes:
+                        self._note_heard(target)
                 code = (await call.code()).name
             except grpc.aio.AioRpcError as error:
                 code = error.code().name
@@ -82,7 +89,8 @@ class Directory:
             if code != failure:
                 failure = code
                 _log.warning("directory_lost", processor=target, failure=failure)
-            self._note_heard(target)
+            if code not in _STARTING:
+                self._note_heard(target)
             if self._topology.lose(target):
                 self._changed()
             await asyncio.sleep(random.uniform(_RETRY_SECONDS_MIN, _RETRY_SECONDS_MAX))
@@ -99,5 +107,5 @@ class Directory:
 
     def _note_heard(self, target: str) -> None:
         self._unheard.discard(target)
-        if not self._unheard:
+        if self._topology.shards or not self._unheard:
             self._all_heard.set()

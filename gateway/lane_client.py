@@ -191,6 +191,11 @@ class LaneClient:
                 group.create_task(self._sweep_regularly())
                 group.create_task(self._stream.run())
 
+    @property
+    def is_of_use(self) -> bool:
+        """Whether there is a stream on which commands are answered."""
+        return self._stream.is_of_use
+
     async def drain(self, timeout_seconds: float) -> None:
         """Take no more commands and wait until those in flight are answered."""
         self._is_closing = True

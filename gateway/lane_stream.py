@@ -124,7 +124,7 @@ class LaneStream:
 
     def is_absent(self, now: float) -> bool:
         """Whether the lane was not reached for longer than a restart takes."""
-        return not self._is_of_use() and now - self._absent_since > ABSENCE_SECONDS_MAX
+        return not self.is_of_use and now - self._absent_since > ABSENCE_SECONDS_MAX
 
     @property
     def is_connected(self) -> bool:
@@ -137,7 +137,7 @@ class LaneStream:
             try:
                 await self._use_one()
             except* _BROKEN as broken:
-                if self._is_of_use():
+                if self.is_of_use:
                     backoff = _BACKOFF_SECONDS_MIN
                     self._absent_since = self._loop.time()
                     self._last_failure = ""
@@ -176,7 +176,8 @@ class LaneStream:
         finally:
             stream.cancel()
 
-    def _is_of_use(self) -> bool:
+    @property
+    def is_of_use(self) -> bool:
         """Tell a stream that works from one that a processor without its lane ends at once."""
         if self._has_answered:
             return True

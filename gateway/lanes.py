@@ -58,8 +58,11 @@ class Lanes:
         return self._client(self._topology.shard_of(place))
 
     def _require_region(self, region: str) -> None:
-        if region not in (self._topology.regions or {self._region}):
-            raise Refused("REGION_UNKNOWN")
+        if region in (self._topology.regions or {self._region}):
+            return
+        if not self._topology.regions and self._topology.holder("") is None:
+            raise Refused("SHARD_UNAVAILABLE")  # No processor has said yet which there are.
+        raise Refused("REGION_UNKNOWN")
 
     def _client(self, shard: str) -> LaneClient:
         client = self._clients.get(shard)
@@ -136,13 +139,17 @@ class Lanes:
             self._running[shard] = self._group.create_task(client.run())
 
     def _retire(self, shard: str) -> None:
-        """Let a client finish what is under way, and end it."""
+        """Let a client finish what is under way, and end it.
+
+        A processor that has several lanes takes nothing from one that names none, so that there is
+        nothing to finish: its callers shall come again at once.
+        """
         client, running = self._clients.pop(shard), self._running.pop(shard, None)
         if self._group is None or running is None:
             return
 
         async def finish() -> None:
-            await client.drain(RETIRE_SECONDS_MAX)
+            await client.drain(RETIRE_SECONDS_MAX if client.is_of_use else 0)
             running.cancel()
             metrics.GATEWAY_LANE_CONNECTED.remove(shard)
 

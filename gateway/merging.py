@@ -84,6 +84,7 @@ def response(kind: Kind, pages: Mapping[str, Any], merged: Merged, filters: Sequ
         **{kind.rows: merged.rows},
         next_page_token=write_token(merged.places, filters),
         read_token=",".join(page.read_token for page in pages.values() if page.read_token),
+        as_of=[each for page in pages.values() for each in page.as_of],
     )
 
 

@@ -51,6 +51,7 @@ class QueryClient:
         *,
         shard: str = "",
         before: str = "",
+        read_token: str = "",
     ) -> bytes:
         """Return the public response, serialized, or raise Refused."""
         query = query_pb2.ReadRequest(
@@ -59,6 +60,7 @@ class QueryClient:
             principal=principal,
             shard=shard,
             before=before,
+            read_token=read_token,
         )
         try:
             answer = await self._read(query, timeout=timeout_seconds, metadata=self._metadata)

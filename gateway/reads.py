@@ -11,6 +11,7 @@ from gateway import merging, routing
 from gateway.errors import Refused
 from gateway.queries import QueryClient
 from gateway.topology import Topology
+from kit import read_tokens
 from tender.v1 import lane_pb2, query_pb2
 
 TRIES_MAX: Final = 2
@@ -42,36 +43,47 @@ class Reads:
         """Return the public response to a valid request, serialized, or raise Refused."""
         shards = self._topology.shards
         if len(shards) <= 1:
-            return await self._ask("", method, data, "", principal, timeout_seconds)
+            return await self._ask("", method, data, principal, timeout_seconds)
         place = routing.ROUTES[method](request, self._region)
         if place != routing.EVERYWHERE:
             shard = self._topology.shard_of(place)
-            return await self._ask(shard, method, data, "", principal, timeout_seconds)
+            return await self._ask(shard, method, data, principal, timeout_seconds)
+        # Here a token says nothing of the other shards; those get none.
+        tokens = read_tokens.parse(request.read_token)
+        if not {token.shard for token in tokens} <= set(shards):
+            raise Refused("READ_TOKEN_ELSEWHERE")
+        if tokens:
+            request.read_token = ""
+            data = request.SerializeToString()
+        floors = {shard: str(read_tokens.of_shard(tokens, shard) or "") for shard in shards}
         if method in _LOOKED_FOR:
-            return await self._find(sorted(shards), method, data, principal, timeout_seconds)
-        return await self._list(sorted(shards), method, request, principal, timeout_seconds)
+            return await self._find(floors, method, data, principal, timeout_seconds)
+        return await self._list(floors, method, request, principal, timeout_seconds)
 
     async def _ask(
         self,
         shard: str,
         method: int,
         data: bytes,
-        before: str,
         principal: lane_pb2.Principal,
         timeout_seconds: float,
+        *,
+        before: str = "",
+        read_token: str = "",
     ) -> bytes:
+        part = {"shard": shard, "before": before, "read_token": read_token}
         deadline = time.monotonic() + timeout_seconds
         clients = self._in_order(shard)
         for client in clients[:-1]:
             # So that time is left for another one when this one hangs.
             share = (deadline - time.monotonic()) / 2
             try:
-                return await client.read(method, data, principal, share, shard=shard, before=before)
+                return await client.read(method, data, principal, share, **part)
             except Refused as refused:
                 if refused.reason != "SHARD_UNAVAILABLE":
                     raise
         left = max(deadline - time.monotonic(), 0.001)
-        return await clients[-1].read(method, data, principal, left, shard=shard, before=before)
+        return await clients[-1].read(method, data, principal, left, **part)
 
     def _in_order(self, shard: str) -> Sequence[QueryClient]:
         holder = self._topology.holder(shard)
@@ -85,7 +97,7 @@ class Reads:
 
     async def _find(
         self,
-        shards: Sequence[str],
+        floors: Mapping[str, str],
         method: int,
         data: bytes,
         principal: lane_pb2.Principal,
@@ -93,7 +105,10 @@ class Reads:
     ) -> bytes:
         """Return what the shards have; it is unknown only if every one of them says so."""
         answers = await asyncio.gather(
-            *(self._ask(shard, method, data, "", principal, timeout_seconds) for shard in shards),
+            *(
+                self._ask(shard, method, data, principal, timeout_seconds, read_token=floors[shard])
+                for shard in sorted(floors)
+            ),
             return_exceptions=True,
         )
         found = [answer for answer in answers if isinstance(answer, bytes)]
@@ -107,20 +122,26 @@ class Reads:
 
     async def _list(
         self,
-        shards: Sequence[str],
+        floors: Mapping[str, str],
         method: int,
         request: Any,
         principal: lane_pb2.Principal,
         timeout_seconds: float,
     ) -> bytes:
         """Return one page of what all the shards have, newest first."""
-        kind = merging.KINDS[method]
+        kind, shards = merging.KINDS[method], sorted(floors)
         filters = (principal.tenant_id, principal.merchant_id, *kind.filters(request))
         places = merging.read_token(request.page_token, filters, shards)
         asked = [shard for shard in shards if places[shard] is not None]
         answers = await asyncio.gather(
             *(
-                self._ask(shard, method, *_part(request, places[shard]), principal, timeout_seconds)
+                self._ask(
+                    shard,
+                    method,
+                    *(_part(request, places[shard]), principal, timeout_seconds),
+                    before=_below(places[shard]),
+                    read_token=floors[shard],
+                )
                 for shard in asked
             )
         )
@@ -145,7 +166,13 @@ class Reads:
         return await clients[-1].get_api_key(key_id, timeout_seconds / len(clients), waits=waits)
 
 
-def _part(request: Any, place: str | None) -> tuple[bytes, str]:
-    """Return the request for one shard's part of a list, and the id below which it begins."""
+def _part(request: Any, place: str | None) -> bytes:
+    """Return the request for one shard's part of a list."""
     request.page_token = place[1:] if place and place.startswith(".") else ""
-    return request.SerializeToString(), "" if request.page_token else place or ""
+    part: bytes = request.SerializeToString()
+    return part
+
+
+def _below(place: str | None) -> str:
+    """Return the id below which a shard's part begins, where no page token says it."""
+    return "" if place is None or place.startswith(".") else place

@@ -73,6 +73,24 @@ REASONS: Final[dict[str, Reason]] = {
         "The page token is not one that this list with these filters gave.",
         "Start again with the first page.",
     ),
+    "READ_TOKEN_ELSEWHERE": Reason(
+        _Code.INVALID_ARGUMENT,
+        True,
+        "The read token is of another shard than the one that is read.",
+        "Send a token of an answer about the same user, account, payment or merchant.",
+    ),
+    "READ_TOKEN_AHEAD": Reason(
+        _Code.INVALID_ARGUMENT,
+        True,
+        "The read token is of a commit that the shard has not made yet.",
+        "Send a token as an answer gave it.",
+    ),
+    "HISTORY_LOST": Reason(
+        _Code.DATA_LOSS,
+        True,
+        "The commit that the read token names was lost when the shard's database failed over.",
+        "Read again without the token, and repeat what is missing with the same request_id.",
+    ),
     "MESSAGE_MALFORMED": Reason(
         _Code.INVALID_ARGUMENT,
         True,

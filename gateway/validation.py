@@ -141,6 +141,7 @@ _PAGE: Final[Rules] = (
     _field("page_token", checks.page_token),
 )
 
+_READ_TOKEN: Final = _field("read_token", checks.read_token)
 RULES: Final[dict[int, Rules]] = {
     lane_pb2.METHOD_AUTHORIZE_PAYMENT: (
         _REQUEST_ID,
@@ -170,11 +171,12 @@ RULES: Final[dict[int, Rules]] = {
         _field("payer_account_id", checks.wallet_id),
         _field("merchant_id", checks.merchant_id),
     ),
-    lane_pb2.METHOD_GET_PAYMENT: (_id_or_merchant_and_request,),
+    lane_pb2.METHOD_GET_PAYMENT: (_id_or_merchant_and_request, _READ_TOKEN),
     lane_pb2.METHOD_LIST_PAYMENTS: (
         _field("merchant_id", checks.unless_empty(checks.merchant_id)),
         _field("payer_account_id", checks.unless_empty(checks.wallet_id)),
         *_PAGE,
+        _READ_TOKEN,
     ),
     lane_pb2.METHOD_CREATE_ACCOUNT: (
         _REQUEST_ID,
@@ -194,10 +196,11 @@ RULES: Final[dict[int, Rules]] = {
         _field("floor_minor_units", checks.floor),
         _field("region", checks.unless_empty(checks.region)),
     ),
-    lane_pb2.METHOD_GET_ACCOUNT: (_field("account_id", checks.account_id),),
+    lane_pb2.METHOD_GET_ACCOUNT: (_field("account_id", checks.account_id), _READ_TOKEN),
     lane_pb2.METHOD_LIST_ACCOUNTS: (
         _field("user_id", checks.unless_empty(checks.reference)),
         *_PAGE,
+        _READ_TOKEN,
     ),
     lane_pb2.METHOD_FREEZE_ACCOUNT: _ACCOUNT_CHANGE,
     lane_pb2.METHOD_UNFREEZE_ACCOUNT: _ACCOUNT_CHANGE,
@@ -210,10 +213,15 @@ RULES: Final[dict[int, Rules]] = {
         _required_message("amount", checks.money),
         _field("description", checks.description),
     ),
-    lane_pb2.METHOD_LIST_TRANSFERS: (_field("account_id", checks.account_id), *_PAGE),
+    lane_pb2.METHOD_LIST_TRANSFERS: (
+        _field("account_id", checks.account_id),
+        *_PAGE,
+        _READ_TOKEN,
+    ),
     lane_pb2.METHOD_GET_BALANCE_AT: (
         _field("account_id", checks.account_id),
         _required_message("time", _time),
+        _READ_TOKEN,
     ),
     lane_pb2.METHOD_CREATE_MERCHANT: (
         _REQUEST_ID,
@@ -222,8 +230,8 @@ RULES: Final[dict[int, Rules]] = {
         _field("settlement_terms", _settlement_terms),
         _field("region", checks.unless_empty(checks.region)),
     ),
-    lane_pb2.METHOD_GET_MERCHANT: (_field("merchant_id", checks.merchant_id),),
+    lane_pb2.METHOD_GET_MERCHANT: (_field("merchant_id", checks.merchant_id), _READ_TOKEN),
     lane_pb2.METHOD_UPDATE_MERCHANT: (_REQUEST_ID, _masked_merchant),
-    lane_pb2.METHOD_GET_REQUEST: (_REQUEST_ID,),
+    lane_pb2.METHOD_GET_REQUEST: (_REQUEST_ID, _READ_TOKEN),
 }
 assert set(RULES) == set(methods.BY_NUMBER)

@@ -30,6 +30,7 @@ _BATCH_SECONDS_BUCKETS: Final = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075),
     *(0.01, 0.02, 0.05, 0.1, 0.5, 1.0),
 )
+_OPENING_BUCKETS: Final = (0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0)
 _BATCH_SIZE_BUCKETS: Final = (1, 2, 5, 10, 20, 50, 100, 150, 200, 300)
 _SCRAPE_SECONDS_MAX: Final = 5.0  # A scraper that says nothing must not keep the next one out.
 _POLL_SECONDS: Final = 0.1  # How soon it notices that it is to close.
@@ -117,7 +118,22 @@ LANE_QUEUE_DEPTH = Gauge("tender_lane_queue_depth", "Commands that wait for a ba
 LANE_EPOCH = Gauge("tender_lane_epoch", "Epoch under which this process owns the lane.", ["shard"])
 LANE_OPEN = Gauge("tender_lane_open", "1 while the lane takes commands.", ["shard"])
 LANE_TAKEOVERS = Counter(
-    "tender_lane_takeovers_total", "Times this process took the lane.", ["shard"]
+    "tender_lane_takeovers_total",
+    "Times this process took the lane, by why: it was handed_over, its owner_lost, it was unheld, "
+    "or this process reopened it.",
+    ["shard", "cause"],
+)
+LANE_HANDOVERS = Counter(
+    "tender_lane_handovers_total", "Times this process gave the lane to another.", ["shard"]
+)
+LANE_OPENING = Histogram(
+    "tender_lane_opening_seconds",
+    "From when this process lost the lane, or began to try for it, until it took commands.",
+    ["shard"],
+    buckets=_OPENING_BUCKETS,
+)
+PEERS_UNHEARD = Gauge(
+    "tender_processor_peers_unheard", "Other processors that this one does not hear."
 )
 LANE_COMMANDS = Counter(
     "tender_lane_commands_total",
@@ -160,6 +176,38 @@ JOURNAL_SEQ = Gauge(
     "tender_journal_seq", "Last committed sequence number of the journal.", ["shard"]
 )
 
+# Reads, by shard. The cause is empty when a replica answered; else why none did: none (there is no
+# replica), away, lagging, behind (a read token), history.
+READS = Counter("tender_reads_total", "Reads by who answered them.", ["shard", "source", "cause"])
+REPLICA_UP = Gauge(
+    "tender_replica_up",
+    "1 while the replica answers and has the primary's history.",
+    ["shard", "replica"],
+)
+REPLICA_LAG_SEQ = Gauge(
+    "tender_replica_lag_seq", "Commits that the replica is behind.", ["shard", "replica"]
+)
+REPLICA_LAG_SECONDS = Gauge(
+    "tender_replica_lag_seconds",
+    "Since the replica was last known to be equal to the primary.",
+    ["shard", "replica"],
+)
+
+
+class ReplicaMeter:
+    """One replica's series."""
+
+    def __init__(self, shard: str, replica: str) -> None:
+        self.up = REPLICA_UP.labels(shard, replica)
+        self.lag_seq = REPLICA_LAG_SEQ.labels(shard, replica)
+        self.lag_seconds = REPLICA_LAG_SECONDS.labels(shard, replica)
+
+
+@functools.cache
+def replica_meter(shard: str, replica: str) -> ReplicaMeter:
+    """Return the meter of a shard's replica; replicas are counted from 1."""
+    return ReplicaMeter(shard, replica)
+
 
 class LaneMeter:
     """One lane's series, looked up once: a batch must not pay for labels."""
@@ -173,7 +221,8 @@ class LaneMeter:
         self.queue_depth = LANE_QUEUE_DEPTH.labels(shard)
         self.epoch = LANE_EPOCH.labels(shard)
         self.open = LANE_OPEN.labels(shard)
-        self.takeovers = LANE_TAKEOVERS.labels(shard)
+        self.handovers = LANE_HANDOVERS.labels(shard)
+        self.opening = LANE_OPENING.labels(shard)
         self.internal_errors = LANE_INTERNAL_ERRORS.labels(shard)
         self.holds_expired = LANE_HOLDS_EXPIRED.labels(shard)
         self.request_keys_deleted = LANE_REQUEST_KEYS_DELETED.labels(shard)
@@ -191,6 +240,11 @@ class LaneMeter:
             counter = LANE_COMMANDS.labels(self._shard, method, outcome)
             self._commands[method, outcome] = counter
         counter.inc(count)
+
+    def count_takeover(self, cause: str, seconds: float) -> None:
+        """Count a takeover, and how long it took."""
+        LANE_TAKEOVERS.labels(self._shard, cause).inc()
+        self.opening.observe(seconds)
 
     def count_bisection(self, tenant_id: str) -> None:
         """Count a batch that was halved with commands of a tenant in it."""

@@ -73,9 +73,6 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(
         10, ge=0, le=600, description="How long running calls may take to end at a stop."
     )
-    quiet_seconds: float = Field(
-        0.5, ge=0, le=60, description="Between NOT_SERVING and the stop, for balancers to see it."
-    )
 
     @classmethod
     def settings_customise_sources(
@@ -162,6 +159,9 @@ class GatewaySettings(Settings):
     read_timeout_ms: int = Field(
         5_000, ge=100, le=120_000, description="The longest a reading call may take."
     )
+    quiet_seconds: float = Field(
+        0.5, ge=0, le=60, description="Between NOT_SERVING and the stop, for balancers to see it."
+    )
 
     def api_key_pepper(self) -> bytes:
         try:
@@ -196,7 +196,9 @@ class ProcessorSettings(Settings):
         "the first shard's when empty.",
     )
     peer_targets: Names = Field(
-        (), description="Other processors, to carry money to their shards; separated by commas."
+        (),
+        description="Other processors, to share the lanes with and to carry money to; separated by "
+        "commas, this one among them or not.",
     )
     kafka_bootstrap: str = Field("", description="Kafka brokers; empty means without.")
     processor_listen: Address = Field("127.0.0.1:50052", description="Where gateways connect.")
@@ -221,7 +223,15 @@ class ProcessorSettings(Settings):
         default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}",
         min_length=1,
         max_length=200,
-        description="Name under which this process owns the lane; host:pid by default.",
+        description="Name of this process, by which lanes are shared and owned: another for each, "
+        "and best the same after a restart; host:pid by default.",
+    )
+    replica_staleness_seconds_max: float = Field(
+        5,
+        gt=0,
+        le=3_600,
+        description="A standby that may be further behind than that answers no reads while the "
+        "primary does.",
     )
     sweep_interval_seconds: float = Field(
         1, gt=0, le=3_600, description="Between two sweeps of expired holds and old request keys."

@@ -11,11 +11,11 @@ from kit import serving
 from kit.shard_map import ShardMap
 from tender.v1 import directory_pb2, directory_pb2_grpc
 
-SIGN_OF_LIFE_SECONDS: Final = 1.0
+SIGN_OF_LIFE_SECONDS: Final = 0.5
 """Between two messages when nothing changes."""
 
 WATCHERS_MAX: Final = 500
-"""Gateways, their workers and other processors; each costs a message a second."""
+"""Gateways, their workers and other processors; each costs two messages a second."""
 
 _TOO_MANY: Final = f"More than {WATCHERS_MAX} watch already."
 
@@ -28,6 +28,7 @@ class Directory:
         self._map: directory_pb2.ShardMap | None = None
         self._epochs: dict[str, int] = {}
         self._watchers: set[asyncio.Event] = set()
+        self._leaving = False
         self.closed = False
 
     def note_map(self, shard_map: ShardMap) -> None:
@@ -43,6 +44,11 @@ class Directory:
             return
         self._wake()
 
+    def note_leaving(self) -> None:
+        """Tell that this process stops: others take its lanes as it gives them up."""
+        self._leaving = True
+        self._wake()
+
     def close(self) -> None:
         """Let everybody who watches go."""
         self.closed = True
@@ -55,7 +61,7 @@ class Directory:
             for shard, epoch in self._epochs.items()
         ]
         return directory_pb2.WatchResponse(
-            processor=self._processor, shard_map=self._map, lanes=lanes
+            processor=self._processor, shard_map=self._map, lanes=lanes, leaving=self._leaving
         )
 
     @contextlib.contextmanager
@@ -86,7 +92,7 @@ class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
     async def Watch(
         self, request: directory_pb2.WatchRequest, context: serving.Context
     ) -> AsyncIterator[directory_pb2.WatchResponse]:
-        """Send what is known at once, at every change and every second, until the process stops."""
+        """Send what is known at once, at every change and twice a second, until stopped."""
         directory = self._directory
         if not directory.has_room():
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, _TOO_MANY)

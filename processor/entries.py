@@ -70,6 +70,13 @@ IN_PROGRESS: Final = Reply(
     message="The first call with this request_id is still running.",
     retry_delay_ms=IN_PROGRESS_RETRY_MS,
 )
+MOVED: Final = Reply(
+    reason="LANE_MOVED",
+    message="The lane is given up; its successor answers what is sent again.",
+)
+"""Told to nobody outside: a gateway gets no answer, its stream ends, and it sends the command to
+the lane's next owner. So it is right for commands whose fate is unknown too."""
+
 LEG_GAP: Final = "LEG_GAP"
 """Reason for which a leg is not taken: one before it is missing. Told to couriers alone."""
 

@@ -16,7 +16,14 @@ from processor.beats import Beats, Replies
 from processor.cache import Cache
 from processor.courier import Courier
 from processor.domain import commands, needs
-from processor.entries import OUTCOME_UNKNOWN, QUEUE_FULL, SHARD_UNAVAILABLE, Entry, Reply
+from processor.entries import (
+    MOVED,
+    OUTCOME_UNKNOWN,
+    QUEUE_FULL,
+    SHARD_UNAVAILABLE,
+    Entry,
+    Reply,
+)
 from processor.housekeeping import Housekeeping
 from processor.ports import (
     LEGS_PER_CALL_MAX,
@@ -43,7 +50,7 @@ KEYS_TAKEOVER_SECONDS: Final = 10.0
 """After a takeover callers repeat what they had no answer to: every key is looked up."""
 TICK_SECONDS: Final = 0.05
 OPEN_RETRY_SECONDS_MIN: Final = 0.02
-OPEN_RETRY_SECONDS_MAX: Final = 0.5
+OPEN_RETRY_SECONDS_MAX: Final = 0.25
 UNAVAILABLE_AFTER_SECONDS: Final = 1.0
 """Callers wait this long for a lane that is being taken over; then they are told to repeat."""
 
@@ -86,8 +93,12 @@ class Lane:
         homes: Mapping[str, str] | None = None,
         peers: Peers | None = None,
         on_ownership: Callable[[str, int], None] = _tell_nobody,
+        pursued: bool = True,
     ) -> None:
-        """`on_ownership` hears the shard and the epoch of a takeover, or 0 when it is over."""
+        """`on_ownership` hears the shard and the epoch of a takeover, or 0 when it is over.
+
+        Not `pursued` it waits for `pursue`.
+        """
         self._storage = storage
         self._lease = lease or NoLease()
         self._owner = owner
@@ -114,8 +125,15 @@ class Lane:
         )
         self._beats: Beats | None = None
         self._closed_at = time.monotonic()
-        self._refusing = False
-        self._stopping = asyncio.Event()
+        self._cause = "unheld"
+        self._evicts = False
+        self._pursued = asyncio.Event()
+        if pursued:
+            self._pursued.set()
+        self._leaving = False
+        self._ending = asyncio.Event()
+        self._stopped = False
+        self._free = asyncio.Event()
         self._opened_event = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -127,9 +145,24 @@ class Lane:
         return self._beats is not None
 
     @property
+    def is_pursued(self) -> bool:
+        """Whether the lane is open, or opened as soon as that can be."""
+        return self._pursued.is_set()
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether what comes is for another owner: it is not sought, or is being given up."""
+        return self._leaving or not self._pursued.is_set()
+
+    @property
+    def committed_seq(self) -> int:
+        """The last commit that this lane made or found; 0 while it is not held."""
+        return self._beats.seq if self._beats is not None else 0
+
+    @property
     def is_away(self) -> bool:
-        """Whether it refuses what comes: it stops, or is closed for longer than callers wait."""
-        return self._refusing or self._closed_too_long()
+        """Whether nothing that comes is decided: it is elsewhere, or closed for too long."""
+        return self.is_elsewhere or self._closed_too_long()
 
     async def opened(self) -> None:
         """Return once the lane decides commands."""
@@ -137,7 +170,10 @@ class Lane:
 
     def submit(self, entry: Entry) -> None:
         """Take a command; its reply comes once it is committed or refused."""
-        if self._refusing or self._closed_too_long():
+        if self.is_elsewhere:
+            entry.reply(MOVED)
+            return
+        if self._closed_too_long():
             entry.reply(SHARD_UNAVAILABLE)
             return
         self._room.admit(entry)
@@ -159,7 +195,7 @@ class Lane:
         LaneClosed or LaneBusy; then legs may have been taken or not.
         """
         assert len(legs) <= LEGS_PER_CALL_MAX
-        if not self.is_open or self._refusing:
+        if not self.is_open or self.is_elsewhere:
             raise LaneClosed("the lane is not held")
         asked = list(self._received(source, first_number, legs))
         replies = [self._submit_leg(command) for command in asked]
@@ -170,7 +206,7 @@ class Lane:
                 position = int(answer.response)
             elif answer is QUEUE_FULL and position < 0:
                 raise LaneBusy("the queue is full")
-            elif answer is SHARD_UNAVAILABLE or answer is OUTCOME_UNKNOWN:
+            elif answer is SHARD_UNAVAILABLE or answer is OUTCOME_UNKNOWN or answer is MOVED:
                 raise LaneClosed("the lane was lost")
             elif answer is not QUEUE_FULL:
                 self._meter.legs_stopped.inc()
@@ -178,18 +214,71 @@ class Lane:
         return position if position >= 0 else await self.carry(source, 0, ())
 
     async def run(self) -> None:
-        """Take the lane over, serve, and take it over again whenever it is lost, until stopped."""
+        """Take the lane over, serve, and take it over again whenever it is lost, until stopped.
+
+        From `give_up` until `pursue` it only waits.
+        """
+        while not self._stopped:
+            await self._pursued.wait()
+            try:
+                await self._hold()
+            finally:
+                await self._let_go()
+
+    def pursue(self, cause: str, *, evicts: bool = False) -> None:
+        """Open the lane as soon as that can be, because of a cause that a metric names.
+
+        `evicts` ends the recorded owner's session if no lease can say whether that one lives.
+        """
+        self._evicts = evicts
+        if not self._pursued.is_set():
+            self._cause = cause
+            self._closed_at = time.monotonic()
+            self._pursued.set()
+
+    async def give_up(self, grace_seconds: float = 0.0) -> None:
+        """Decide what waits, for so long; then give the lane up, and return when it is free.
+
+        What comes meanwhile or is left over is MOVED. `run` must be running.
+        """
+        await self._end(grace_seconds)
+        await self._free.wait()
+
+    async def given_up(self) -> None:
+        """Return once the lane is free after `give_up` or `stop`."""
+        await self._free.wait()
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Decide what waits, for so long; then let `run` give the lane up, and end."""
+        self._stopped = True
+        await self._end(grace_seconds)
+        self._pursued.set()
+
+    # Ownership.
+
+    async def _end(self, grace_seconds: float) -> None:
+        self._leaving = True
+        self._free.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_seconds if self.is_open else 0):
+                await self._idle.wait()
+        self._ending.set()
+
+    async def _hold(self) -> None:
         delay = OPEN_RETRY_SECONDS_MIN
-        while not self._stopping.is_set():
+        while not self._ending.is_set():
             try:
                 # A lease that nobody renews says that its owner is dead or hangs.
-                evict = await self._lease.claim(self._owner)
+                claimed = await self._lease.claim(self._owner)
+                evict = self._evicts if claimed is None else claimed
                 opened = await self._storage.open(self._owner, evict=evict)
             except Unavailable as error:
                 log.info("lane_not_open", shard=self._place.shard, reason=str(error))
                 if self._closed_too_long():
                     self._reply_to_all()
-                await asyncio.sleep(delay * random.uniform(0.5, 1.0))
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(delay * random.uniform(0.5, 1.0)):
+                        await self._ending.wait()
                 delay = min(delay * 2, OPEN_RETRY_SECONDS_MAX)
                 continue
             delay = OPEN_RETRY_SECONDS_MIN
@@ -199,24 +288,17 @@ class Lane:
                 await self._serve(beats)
             finally:
                 self._close()
-        self._reply_to_all()
+
+    async def _let_go(self) -> None:
+        """Free the lane for its next owner, and say so as soon as it can be opened."""
+        self._finish([(entry, MOVED) for entry in self._room])
         await self._storage.close()
-        await self._lease.release(self._owner)
-
-    async def told_to_stop(self) -> None:
-        """Return once the lane is to end."""
-        await self._stopping.wait()
-
-    async def stop(self, grace_seconds: float) -> None:
-        """Refuse what comes, decide what waits, then let `run` give the lane up."""
-        self._refusing = True
+        self._pursued.clear()
+        self._leaving = self._stopped
+        self._ending.clear()
         self._tell(self._place.shard, 0)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(grace_seconds if self.is_open else 0):
-                await self._idle.wait()
-        self._stopping.set()
-
-    # Ownership.
+        self._free.set()
+        await self._lease.release(self._owner)
 
     def _take_over(self, opened: Opened) -> Beats:
         ownership = opened.ownership
@@ -245,9 +327,10 @@ class Lane:
         self._signal()
         self._meter.epoch.set(ownership.epoch)
         self._meter.open.set(1)
-        self._meter.takeovers.inc()
+        self._meter.count_takeover(self._cause, time.monotonic() - self._closed_at)
+        self._cause = "reopened"
         self._meter.journal_seq.set(opened.seq)
-        if not self._refusing:
+        if not self._leaving:
             self._tell(ownership.shard, ownership.epoch)
         log.info(
             "lane_opened",
@@ -263,7 +346,8 @@ class Lane:
         self._opened_event.clear()
         self._closed_at = time.monotonic()
         self._meter.open.set(0)
-        self._tell(self._place.shard, 0)
+        if not self._ending.is_set():
+            self._tell(self._place.shard, 0)
 
     def _now(self) -> int:
         """Return the time by which holds are due; 0, at which none is, while it is in doubt."""
@@ -291,7 +375,7 @@ class Lane:
                 group.create_task(beats.apply())
                 group.create_task(self._load())
                 group.create_task(self._tick(beats))
-                group.create_task(self._wait_for_stop())
+                group.create_task(self._wait_for_end())
                 if self._courier is not None:
                     group.create_task(self._courier.run())
         except* LaneLost:
@@ -300,8 +384,8 @@ class Lane:
             reasons = [repr(error) for error in lost.exceptions]
             log.warning("lane_lost", shard=self._place.shard, reasons=reasons)
 
-    async def _wait_for_stop(self) -> None:
-        await self._stopping.wait()
+    async def _wait_for_end(self) -> None:
+        await self._ending.wait()
         raise LaneLost
 
     def _finish(self, replies: Replies) -> None:
@@ -309,7 +393,7 @@ class Lane:
         counts: dict[tuple[str, str], int] = {}
         for entry, reply in replies:
             leave(entry)
-            if entry.method_name:
+            if entry.method_name and reply is not MOVED:
                 label = (entry.method_name, reply.outcome)
                 counts[label] = counts.get(label, 0) + 1
             if courier is not None and _is_for_all_shards(entry, reply):

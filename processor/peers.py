@@ -1,19 +1,25 @@
-"""Other processors: which of them holds a lane, and how legs are carried to it."""
+"""Other processors: who of them is heard and holds which lane, and how legs are carried there."""
 
 import asyncio
+import contextlib
 import random
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import grpc
 import structlog
 
-from kit import internal_auth, serving
+from kit import internal_auth, metrics, serving
+from processor import sharing
 from processor.ports import CARRY_SECONDS_MAX, LegTaker, Unavailable
 from tender.v1 import directory_pb2, directory_pb2_grpc, lane_pb2, lane_pb2_grpc
 
-SILENCE_SECONDS_MAX: Final = 3.0
-"""A processor that lives says so every second."""
+SILENCE_SECONDS_MAX: Final = 1.5
+"""A processor that lives says so twice a second."""
+
+FIRST_WORD_SECONDS_MAX: Final = 1.0
+"""For those that live to say which lanes they hold, before this process opens any."""
 
 BACKOFF_SECONDS_MIN: Final = 0.1
 BACKOFF_SECONDS_MAX: Final = 1.0
@@ -30,26 +36,34 @@ def _keep_no_map(_shard_map: directory_pb2.ShardMap) -> None:
     """For those who have the map already."""
 
 
+def _wake_nobody() -> None:
+    """For those who only carry."""
+
+
 class _Silent(Exception):
     """A processor ended its stream, or said nothing for too long."""
 
 
 class _Peer:
-    """One other processor: its channel, and the lanes that it says it holds."""
+    """One other processor: its channel, and what it says of itself."""
 
-    def __init__(self, target: str, token: str, hear_map: HearMap) -> None:
+    def __init__(
+        self, target: str, token: str, hear_map: HearMap, changed: Callable[[], None]
+    ) -> None:
         self.target = target
+        self.asked = asyncio.Event()
+        self.known: sharing.Peer | None = None  # None while it is not heard.
         self._hear_map = hear_map
+        self._changed = changed
         self.channel = grpc.aio.insecure_channel(
             target, options=serving.client_options(RECEIVE_BYTES_MAX)
         )
         self.lanes = lane_pb2_grpc.LaneServiceStub(self.channel)
-        self.epochs: dict[str, int] = {}
         self._directory = directory_pb2_grpc.DirectoryServiceStub(self.channel)
         self._metadata = internal_auth.metadata(token)
 
     async def watch(self) -> None:
-        """Keep up with what it holds, until cancelled; while it is silent it holds nothing."""
+        """Keep up with what it says, until cancelled; while it is silent it holds nothing."""
         backoff, trouble = BACKOFF_SECONDS_MIN, ""
         while True:
             stream = self._directory.Watch(directory_pb2.WatchRequest(), metadata=self._metadata)
@@ -59,9 +73,9 @@ class _Peer:
                         known = await stream.read()
                     if not isinstance(known, directory_pb2.WatchResponse):
                         raise _Silent
-                    self.epochs = {lane.shard: lane.epoch for lane in known.lanes}
                     if known.HasField("shard_map"):
                         self._hear_map(known.shard_map)
+                    self._hear(known)
                     backoff, trouble = BACKOFF_SECONDS_MIN, ""
             except (
                 grpc.aio.AioRpcError,
@@ -69,12 +83,30 @@ class _Peer:
                 TimeoutError,
                 _Silent,
             ) as error:
-                self.epochs = {}
+                self._know(None)
                 trouble = self._noted(trouble, error)
             finally:
                 stream.cancel()
             await asyncio.sleep(random.uniform(BACKOFF_SECONDS_MIN / 2, backoff))
             backoff = min(backoff * 2, BACKOFF_SECONDS_MAX)
+
+    def _hear(self, said: directory_pb2.WatchResponse) -> None:
+        before = self.known
+        is_same = before is not None and before.name == said.processor
+        self._know(
+            sharing.Peer(
+                said.processor,
+                {lane.shard: lane.epoch for lane in said.lanes},
+                before.steady_since if before is not None and is_same else time.monotonic(),
+                said.leaving,
+            )
+        )
+
+    def _know(self, known: sharing.Peer | None) -> None:
+        self.asked.set()
+        if known != self.known:
+            self.known = known
+            self._changed()
 
     def _noted(self, trouble: str, error: Exception) -> str:
         reason = error.code().name if isinstance(error, grpc.aio.AioRpcError) else "SILENT"
@@ -87,16 +119,46 @@ class RemotePeers:
     """All processors, as they tell of themselves; `run` keeps listening to them."""
 
     def __init__(
-        self, targets: Sequence[str], token: str, hear_map: HearMap = _keep_no_map
+        self,
+        targets: Sequence[str],
+        token: str,
+        hear_map: HearMap = _keep_no_map,
+        changed: Callable[[], None] = _wake_nobody,
     ) -> None:
-        self._peers = [_Peer(target, token, hear_map) for target in targets]
+        """`changed` is called whenever somebody says something new, or is not heard any more."""
+        self._tell_change = changed
+        self._peers = [_Peer(target, token, hear_map, self._note_change) for target in targets]
         self._metadata = internal_auth.metadata(token)
+        self._note_unheard()
 
     async def run(self) -> None:
         """Listen to all, until cancelled."""
         async with asyncio.TaskGroup() as group:
             for peer in self._peers:
                 group.create_task(peer.watch())
+
+    async def first_words(self) -> None:
+        """Return once everybody has spoken or cannot be reached, after a second in any case."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_WORD_SECONDS_MAX):
+                for peer in self._peers:
+                    await peer.asked.wait()
+
+    @property
+    def are_any(self) -> bool:
+        """Whether there is anybody to listen to."""
+        return bool(self._peers)
+
+    def heard(self) -> list[sharing.Peer]:
+        """Return what those say who are heard now; oneself may be among them."""
+        return [peer.known for peer in self._peers if peer.known is not None]
+
+    def _note_change(self) -> None:
+        self._note_unheard()
+        self._tell_change()
+
+    def _note_unheard(self) -> None:
+        metrics.PEERS_UNHEARD.set(sum(1 for peer in self._peers if peer.known is None))
 
     async def close(self) -> None:
         """Close the channels."""
@@ -124,10 +186,11 @@ class RemotePeers:
 
     def _holder(self, shard: str) -> _Peer:
         """Return who names the highest epoch: of two that claim a lane, the other one lost it."""
-        holder = max(self._peers, key=lambda peer: peer.epochs.get(shard, 0), default=None)
-        if holder is None or shard not in holder.epochs:
+        epochs = [peer.known.epochs.get(shard, 0) if peer.known else 0 for peer in self._peers]
+        highest = max(epochs, default=0)
+        if not highest:
             raise Unavailable(f"nobody holds {shard}")
-        return holder
+        return self._peers[epochs.index(highest)]
 
 
 class NearestPeers:

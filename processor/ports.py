@@ -152,8 +152,8 @@ class Due(NamedTuple):
 class Lease(Protocol):
     """Says quickly that a lane's owner has died. Nothing rests on it but how soon that shows."""
 
-    async def claim(self, owner: str) -> bool:
-        """Say whether the lease is now the owner's: nobody else renews it. False if unknown."""
+    async def claim(self, owner: str) -> bool | None:
+        """Say whether the lease is now the owner's: nobody else renews it. None if unknown."""
 
     def keep(self, owner: str) -> None:
         """Hold the lease from now on: the caller has the lane."""
@@ -165,9 +165,9 @@ class Lease(Protocol):
 class NoLease:
     """For a lane without Redis: the advisory lock alone decides, and death is noticed by TCP."""
 
-    async def claim(self, owner: str) -> bool:
+    async def claim(self, owner: str) -> bool | None:
         """Nobody can say that another owner is dead."""
-        return False
+        return None
 
     def keep(self, owner: str) -> None:
         """Nothing to hold."""

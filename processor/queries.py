@@ -2,25 +2,26 @@
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, NamedTuple, Protocol
 
 import grpc
 from google.protobuf.message import Message
 
-from kit import serving
-from processor import answers, hosting, pages, stored_requests, translate
-from processor.domain import refusals
+from kit import read_tokens, serving
+from kit.read_tokens import ReadToken
+from processor import answers, hosting, legs, pages, stored_requests, translate
+from processor.domain import ids, refusals
 from processor.domain.accounts import Account
 from processor.domain.commands import Principal
 from processor.domain.merchants import Merchant
 from processor.domain.payments import Payment, Refund
-from processor.domain.reads import ApiKey, Page, StoredRequest
+from processor.domain.reads import ApiKey, AsOf, MoneySent, Page, StoredRequest
 from processor.domain.transfers import Transfer
 from processor.entries import SHARD_UNAVAILABLE, UNAVAILABLE_RETRY_MS
 from processor.ports import Unavailable
 from tender.v1 import (
     account_pb2,
+    as_of_pb2,
     lane_pb2,
     merchant_pb2,
     money_pb2,
@@ -49,6 +50,9 @@ class Snapshot(Protocol):
     async def refunds_of(self, payment_id: str) -> Sequence[Refund]:
         """Return the oldest refunds of a payment, oldest first, bounded."""
 
+    async def legs_of(self, payment_id: str) -> Sequence[MoneySent]:
+        """Return the oldest legs by which money of a payment went to another shard, bounded."""
+
     async def list_payments(
         self, tenant_id: str, merchant_id: str, payer_account_id: str, before: str, limit: int
     ) -> Page[Payment]:
@@ -75,6 +79,9 @@ class Snapshot(Protocol):
         `before` sorts above every id or is one of the list; below any other there is nothing.
         """
 
+    async def other_sides(self, transfer_ids: Sequence[str]) -> Mapping[str, str]:
+        """Return, by transfer, the account on the other shard that money went to or came from."""
+
     async def balance_at(self, account_id: str, time_us: int) -> int:
         """Return the posted balance of an account after all transfers up to a moment."""
 
@@ -88,10 +95,13 @@ class Snapshot(Protocol):
 class Queries(Protocol):
     """Where reads of a shard go."""
 
-    def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
-        """Open a snapshot, so that all parts of an answer belong to one commit.
+    async def read(
+        self, work: Callable[[Any], Awaitable[Message]], after: ReadToken | None = None
+    ) -> tuple[Any, AsOf]:
+        """Return what work finds in one Snapshot that has the commit `after`, and how new it is.
 
-        Raises Unavailable.
+        Work may be begun again on another copy of the shard. Raises Unavailable,
+        ReadTokenElsewhere, ReadTokenAhead, HistoryLost or what work raises.
         """
 
 
@@ -112,7 +122,7 @@ class Reader(NamedTuple):
     """Where a list begins, in place of its page token."""
 
     async def get_payment(self, request: payment_pb2.GetPaymentRequest) -> Message:
-        """Return a payment and its refunds."""
+        """Return a payment with its refunds, and the way of its money to another shard."""
         read_token = await self.snapshot.head()
         if request.payment_id:
             payment = await self.snapshot.payment(request.payment_id)
@@ -126,11 +136,16 @@ class Reader(NamedTuple):
             )
         if payment is None or not self._owns(payment.tenant_id, payment.merchant_id):
             raise refusals.PaymentUnknown(payment_id=request.payment_id)
-        refunds = await self.snapshot.refunds_of(payment.id) if payment.refunded else ()
+        refunds: Sequence[Refund] = ()
+        sent: Sequence[MoneySent] = ()
+        if payment.captured:  # Else no money ever moved, there or back.
+            refunds = await self.snapshot.refunds_of(payment.id)
+            sent = await self.snapshot.legs_of(payment.id)
         return payment_pb2.GetPaymentResponse(
             payment=answers.payment_message(payment),
             refunds=[answers.refund_message(refund) for refund in refunds],
             read_token=read_token,
+            legs=[_leg(leg) for leg in sent],
         )
 
     async def list_payments(self, request: payment_pb2.ListPaymentsRequest) -> Message:
@@ -187,8 +202,17 @@ class Reader(NamedTuple):
         read_token = await self.snapshot.head()
         account = await self._account(request.account_id)
         page = await self.snapshot.list_transfers(account.id, before, limit)
+        across = [
+            one.id
+            for one in page.rows
+            if ids.is_clearing(one.debit_account_id) or ids.is_clearing(one.credit_account_id)
+        ]
+        others = await self.snapshot.other_sides(across) if across else {}
         return account_pb2.ListTransfersResponse(
-            transfers=[answers.transfer_message(transfer) for transfer in page.rows],
+            transfers=[
+                answers.transfer_message(transfer, others.get(transfer.id, ""))
+                for transfer in page.rows
+            ],
             next_page_token=pages.token(page.next_before, *filters),
             read_token=read_token,
         )
@@ -274,6 +298,19 @@ class Reader(NamedTuple):
         return True
 
 
+def _leg(sent: MoneySent) -> payment_pb2.Leg:
+    """Return a leg as callers see it."""
+    leg = legs.decode(sent.text)
+    state = payment_pb2.Leg.STATE_POSTED if sent.is_taken else payment_pb2.Leg.STATE_PENDING
+    return payment_pb2.Leg(
+        transfer_id=leg.transfer_id,
+        account_id=leg.account_id,
+        amount=money_pb2.Money(currency_code=leg.currency, minor_units=leg.amount),
+        state=payment_pb2.Leg.STATE_SUSPENSE if sent.is_suspended else state,
+        create_time=answers.timestamp(leg.created_at),
+    )
+
+
 _Method = Callable[[Reader, Any], Awaitable[Message]]
 
 METHODS: Final[dict[int, tuple[type[Message], _Method]]] = {
@@ -311,15 +348,19 @@ class QueryServicer(query_pb2_grpc.QueryServiceServicer):
         if queries is None:
             return query_pb2.ReadResponse(refusal=_UNAVAILABLE)
         message_type, read = METHODS[request.method]
-        asked = message_type.FromString(request.request)
+        asked: Any = message_type.FromString(request.request)
         who = translate.principal(request.principal)
         try:
-            async with queries.snapshot() as snapshot:
-                found = await read(Reader(snapshot, who, self._clock(), request.before), asked)
+            found, as_of = await queries.read(
+                lambda snapshot: read(Reader(snapshot, who, self._clock(), request.before), asked),
+                _token(request.read_token or asked.read_token, request.shard),
+            )
         except refusals.Refused as refused:
             return query_pb2.ReadResponse(refusal=_refusal(refused))
         except Unavailable:
             return query_pb2.ReadResponse(refusal=_UNAVAILABLE)
+        # Every answer to a read has the field.
+        found.as_of.append(_as_of(found, as_of))
         return query_pb2.ReadResponse(response=found.SerializeToString())
 
     async def GetApiKey(
@@ -345,6 +386,21 @@ _UNAVAILABLE: Final = lane_pb2.Refusal(
     message=SHARD_UNAVAILABLE.message,
     retry_delay_ms=UNAVAILABLE_RETRY_MS,
 )
+
+
+def _token(text: str, shard: str) -> ReadToken | None:
+    """Return the token of the shard that is read; raises Refused if there are only others'."""
+    try:
+        tokens = read_tokens.parse(text)
+    except ValueError:
+        raise refusals.FieldInvalid("read_token", "Must be a read_token of an answer.") from None
+    return read_tokens.of_shard(tokens, shard) or (tokens[0] if tokens else None)
+
+
+def _as_of(found: Any, as_of: AsOf) -> as_of_pb2.AsOf:
+    message = as_of_pb2.AsOf(shard=found.read_token.partition(".")[0], as_of_seq=as_of.seq)
+    message.staleness.FromMicroseconds(round(as_of.staleness_seconds * 1_000_000))
+    return message
 
 
 def _refusal(refused: refusals.Refused) -> lane_pb2.Refusal:

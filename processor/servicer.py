@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 from kit import serving
 from processor import carrying, hosting, translate
 from processor.domain.commands import Principal
-from processor.entries import QUEUE_FULL, Entry, Reply, untranslatable
+from processor.entries import MOVED, QUEUE_FULL, Entry, Reply, untranslatable
 from processor.lane import Lane
 from tender.v1 import lane_pb2, lane_pb2_grpc
 
@@ -51,6 +51,8 @@ class _Outbox:
         self.bulk_round_refused = 0
 
     def put(self, correlation_id: int, reply: Reply) -> None:
+        if reply is MOVED:
+            return  # The stream ends, and its gateway sends the command to the lane's next owner.
         if not self.answers:
             self.filled.set()
         self.answers.append((correlation_id, reply))
@@ -102,10 +104,15 @@ class LaneServicer(lane_pb2_grpc.LaneServiceServicer):
                 if outbox.shard and outbox.lane.is_away and not outbox.lane.is_open:
                     outbox.close()
 
-    def end_streams(self) -> None:
-        """Let every stream end once its outcomes are sent: gateways go on with the successor."""
+    def end_streams(self, shard: str) -> None:
+        """Let the streams of a lane end once their outcomes are sent.
+
+        Gateways send what is unanswered to the successor.
+        """
+        lane = self._lanes[shard]
         for outbox in self._outboxes:
-            outbox.close()
+            if outbox.lane is lane:
+                outbox.close()
 
     async def Execute(
         self,
@@ -115,7 +122,7 @@ class LaneServicer(lane_pb2_grpc.LaneServiceServicer):
         """Answer every command once, in any order."""
         shard = _named_shard(context)
         lane = hosting.part_of(self._lanes, shard)
-        if lane is None or (shard and lane.is_away):
+        if lane is None or lane.is_elsewhere or (shard and lane.is_away):
             await context.abort(grpc.StatusCode.UNAVAILABLE, hosting.NOT_HELD)
         outbox = _Outbox(lane, shard)
         self._outboxes.add(outbox)

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Iterable
+import time
 from typing import Final
 
 from deploy import COMPILED
@@ -12,6 +12,7 @@ from kit.shard_map import ShardMap
 from kit.shard_settings import ShardSettings
 from processor import hosting
 from processor.directory import Directory, DirectoryServicer
+from processor.keeper import Keeper
 from processor.lane import Lane, Limits
 from processor.peers import NearestPeers, RemotePeers
 from processor.ports import Peers
@@ -19,15 +20,13 @@ from processor.queries import QueryServicer
 from processor.servicer import LaneServicer
 from storage.postgres.lane_store import PostgresLaneStore
 from storage.postgres.queries import PostgresQueries
+from storage.postgres.replicas import ReplicatedQueries
 from storage.redis.lease import RedisLease
 from storage.shards.store import ShardMapStore
 from tender.v1 import directory_pb2_grpc, lane_pb2_grpc, query_pb2_grpc
 
 _RPCS_MAX: Final = 2_000
 """Streams, watchers and reads at a time; gateways are few and each read is short."""
-
-_DRAIN_SECONDS: Final = 5.0
-"""For commands that wait for a batch when the processor is told to stop."""
 
 _log = logs.logger()
 
@@ -47,11 +46,14 @@ async def serve(
             lane.set_homes(homes)
 
     newest = hosting.NewestMap(use_map)
-    others = RemotePeers(processor.peer_targets, processor.internal_token(), newest.hear)
+    news = asyncio.Event()
+    others = RemotePeers(
+        processor.peer_targets, processor.internal_token(), newest.hear, changed=news.set
+    )
     peers = NearestPeers(lanes, others)
     for each in shards:
         lanes[each.shard] = _lane(processor, each, directory, peers)
-    reads = {each.shard: PostgresQueries(each.reading_url, each.shard) for each in shards}
+    reads = {each.shard: _reads(processor, each, lanes[each.shard]) for each in shards}
     directory_url = processor.directory_database_url or shards[0].reading_url
     keys = PostgresQueries(directory_url, "")
     shard_map = ShardMapStore(directory_url)
@@ -67,13 +69,17 @@ async def serve(
     health.add_to(server)
     port = serving.bind(server, processor.processor_listen)
     metrics_server = metrics.serve(processor.metrics_listen, lambda: health.is_serving)
+    keeper = Keeper(
+        processor.lane_owner, lanes, others, changed=news, end_streams=streams.end_streams
+    )
     async with asyncio.TaskGroup() as group:
-        for lane in lanes.values():
-            group.create_task(_run(lane, newest, is_alone=processor.is_alone))
+        running = {shard: group.create_task(lane.run()) for shard, lane in lanes.items()}
+        keeping = group.create_task(_keep(keeper, newest, is_alone=processor.is_alone))
         watching = [
             group.create_task(shard_map.watch(newest.note)),
             group.create_task(others.run()),
             group.create_task(streams.run()),
+            *(group.create_task(queries.run()) for queries in reads.values()),
         ]
         await server.start()
         health.set_serving(True)
@@ -86,30 +92,30 @@ async def serve(
             compiled=COMPILED,
         )
         _log.info("processor_stopping", why=await (stop or serving.wait_for_stop_signal()))
+        stop_by = time.monotonic() + processor.drain_seconds
         health.set_serving(False)
-        await _stop_all(lanes.values())
-        streams.end_streams()
+        keeping.cancel()
+        await asyncio.wait([keeping])
+        directory.note_leaving()
+        await keeper.stop(running, processor.drain_seconds)
         directory.close()
-        await server.stop(_DRAIN_SECONDS / 5)
+        await server.stop(max(stop_by - time.monotonic(), 0.0))
         for task in watching:
             task.cancel()
-    for queries in (*reads.values(), keys):
+    for queries in reads.values():
         await queries.close()
+    await keys.close()
     await shard_map.close()
     await others.close()
     metrics_server.close()
     _log.info("processor_stopped")
 
 
-async def _run(lane: Lane, newest: hosting.NewestMap, *, is_alone: bool) -> None:
-    """Run a lane; one of several decides nothing before it knows where the others' users are."""
+async def _keep(keeper: Keeper, newest: hosting.NewestMap, *, is_alone: bool) -> None:
+    """Keep lanes; one of several decides nothing before it knows where the others' users are."""
     if not is_alone:
-        known = asyncio.create_task(newest.known())
-        stopped = asyncio.create_task(lane.told_to_stop())
-        await asyncio.wait((known, stopped), return_when=asyncio.FIRST_COMPLETED)
-        known.cancel()
-        stopped.cancel()
-    await lane.run()
+        await newest.known()
+    await keeper.run()
 
 
 def _lane(
@@ -131,14 +137,20 @@ def _lane(
         ),
         on_ownership=directory.note_ownership,
         peers=peers,
+        pursued=False,
     )
 
 
-async def _stop_all(lanes: Iterable[Lane]) -> None:
-    """Let all lanes end what waits, each for as long as one may take."""
-    async with asyncio.TaskGroup() as group:
-        for lane in lanes:
-            group.create_task(lane.stop(_DRAIN_SECONDS))
+def _reads(
+    processor: settings.ProcessorSettings, shard: ShardSettings, lane: Lane
+) -> ReplicatedQueries:
+    return ReplicatedQueries(
+        shard.reading_url,
+        shard.replica_database_urls,
+        shard.shard,
+        staleness_seconds_max=processor.replica_staleness_seconds_max,
+        known_seq=lambda: lane.committed_seq,
+    )
 
 
 def main() -> None:

@@ -16,6 +16,17 @@ class Page(NamedTuple, Generic[Row]):
     next_before: str
 
 
+class MoneySent(NamedTuple):
+    """Money of a payment that went to another shard, as far as this one knows."""
+
+    text: str
+    """The leg as it was written down."""
+    is_taken: bool
+    """The other shard has confirmed it; behind the truth by less than a second."""
+    is_suspended: bool
+    """It lies in suspense there."""
+
+
 class StoredRequest(NamedTuple):
     """What is stored of a call that changed something, and when, in µs since 1970."""
 
@@ -33,3 +44,10 @@ class ApiKey(NamedTuple):
     tenant_id: str
     scopes: Sequence[str]
     merchant_id: str
+
+
+class AsOf(NamedTuple):
+    """How new an answer is: its newest commit, and at most how long ago that was all there was."""
+
+    seq: int
+    staleness_seconds: float

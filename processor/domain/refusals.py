@@ -176,3 +176,21 @@ class FieldInvalid(Refused):
         super().__init__()
         self.field = field
         self.description = description
+
+
+class ReadTokenElsewhere(Refused):
+    """The read token is of another shard than the one that is read."""
+
+    reason = "READ_TOKEN_ELSEWHERE"
+
+
+class ReadTokenAhead(Refused):
+    """The read token is of a commit that the shard has not made yet."""
+
+    reason = "READ_TOKEN_AHEAD"
+
+
+class HistoryLost(Refused):
+    """The commit that the read token names was lost when the shard's database failed over."""
+
+    reason = "HISTORY_LOST"

@@ -1,14 +1,18 @@
 """Reads of one shard from Postgres, perhaps a replica: bounded in time and in connections."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import asyncpg
+from google.protobuf.message import Message
 
-from processor.domain.reads import ApiKey
+from kit.read_tokens import ReadToken
+from processor.domain import refusals
+from processor.domain.reads import ApiKey, AsOf
 from processor.ports import Unavailable
-from storage.postgres.snapshot import PostgresSnapshot
+from storage.postgres import hosts
+from storage.postgres.snapshot import PostgresSnapshot, Standing
 
 POOL_MAX: Final = 10
 """Connections: reads are short, and the lane needs the machine more."""
@@ -34,6 +38,11 @@ SETTINGS: Final = {
     "plan_cache_mode": "force_custom_plan",
 }
 
+_BEGIN: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_END: Final = "COMMIT"
+
+Work = Callable[[PostgresSnapshot], Awaitable[Message]]
+
 _AWAY: Final = (
     OSError,
     # What asyncpg raises for a statement that meets the server's last words on a connection.
@@ -46,6 +55,16 @@ _AWAY: Final = (
 )
 
 
+async def _connect(dsn: str, **options: Any) -> hosts.Connection:
+    # Whichever takes writes is right for reads; waiting for a better one would cost each of them.
+    seconds = options.pop("timeout")
+    return await hosts.connect_primary(dsn, timeout_seconds=seconds, patience_seconds=0, **options)
+
+
+_CONNECT: Final[Any] = _connect
+"""The library's stubs want every option spelled out."""
+
+
 class PostgresQueries:
     """Opens snapshots; connects with the first read, so that a start needs no database."""
 
@@ -55,6 +74,7 @@ class PostgresQueries:
             dsn,
             min_size=0,
             max_size=POOL_MAX,
+            connect=_CONNECT,
             timeout=CONNECT_SECONDS_MAX,
             command_timeout=COMMAND_SECONDS_MAX,
             server_settings=SETTINGS,
@@ -68,11 +88,30 @@ class PostgresQueries:
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[PostgresSnapshot]:
         """Open a snapshot, so that all parts of an answer belong to one commit."""
-        async with (
-            self._connection() as connection,
-            connection.transaction(isolation="repeatable_read", readonly=True),
-        ):
-            yield PostgresSnapshot(connection, self._shard)
+        async with self._connection() as connection:
+            try:
+                await connection.execute(_BEGIN)
+                yield PostgresSnapshot(connection, self._shard)
+            except refusals.Refused:
+                await connection.execute(_END)
+                raise
+            except BaseException:
+                # Perhaps in the middle of a statement of a server that hangs: a word of farewell
+                # would wait for it.
+                connection.terminate()
+                raise
+            await connection.execute(_END)
+
+    async def read(self, work: Work, after: ReadToken | None = None) -> tuple[Message, AsOf]:
+        """Return what work finds here, in the shard's one true history.
+
+        Raises Unavailable, ReadTokenAhead, HistoryLost or what work raises.
+        """
+        async with self.snapshot() as snapshot:
+            if after is not None:
+                await _require(snapshot, after)
+            seq = (await snapshot.newest()).seq
+            return await work(snapshot), AsOf(seq, 0.0)
 
     _API_KEY = """
         SELECT secret_hash, tenant_id, scopes, coalesce(merchant_id, '')
@@ -103,6 +142,15 @@ class PostgresQueries:
         """Return the pool; the first call makes it, which connects to nothing yet."""
         await self._pool
         return self._pool
+
+
+async def _require(snapshot: PostgresSnapshot, after: ReadToken) -> None:
+    """Raise unless the primary's history has the commit, which it has shown to somebody."""
+    standing = await snapshot.standing(after)
+    if standing is Standing.BEYOND and await snapshot.is_current(after):
+        raise refusals.ReadTokenAhead
+    if standing is not Standing.REACHED:
+        raise refusals.HistoryLost(seq=str(after.seq), as_of_seq=str((await snapshot.newest()).seq))
 
 
 async def _keep(connection: Any) -> None:

@@ -4,14 +4,16 @@ Every list walks downwards from an id (keyset), along an index or along the chai
 (`chains`), so a page costs its own rows and no more.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from enum import Enum, auto
 from typing import Any, Final
 
+from kit.read_tokens import ReadToken
 from processor.domain import ids
 from processor.domain.accounts import Account
 from processor.domain.merchants import Merchant
 from processor.domain.payments import Payment, Refund
-from processor.domain.reads import Page, Row, StoredRequest
+from processor.domain.reads import MoneySent, Page, Row, StoredRequest
 from processor.domain.transfers import Transfer
 from storage.postgres import chains, rows
 from storage.postgres.chains import SCAN_MAX
@@ -20,8 +22,19 @@ from storage.postgres.columns import instant
 REFUNDS_MAX: Final = 100
 """Refunds shown with a payment, as the contract says."""
 
+LEGS_MAX: Final = 100
+"""Legs shown with a payment, as the contract says."""
+
 _PAYMENT_NAMES: Final = ", ".join(Payment._fields)
 _ACCOUNT_NAMES: Final = ", ".join(Account._fields)
+
+
+class Standing(Enum):
+    """Where a token's commit is, seen from a history."""
+
+    REACHED = auto()
+    BEYOND = auto()
+    ELSEWHERE = auto()
 
 
 class PostgresSnapshot:
@@ -30,13 +43,36 @@ class PostgresSnapshot:
     def __init__(self, connection: Any, shard: str) -> None:
         self._connection = connection
         self._shard = shard
+        self._newest: ReadToken | None = None
 
     HEAD = "SELECT incarnation, seq FROM journal ORDER BY seq DESC LIMIT 1"
 
     async def head(self) -> str:
         """Return the read token of the newest commit seen; empty before the first."""
-        row = await self._connection.fetchrow(self.HEAD)
-        return f"{self._shard}.{row['incarnation']}.{row['seq']}" if row else ""
+        newest = await self.newest()
+        return str(newest) if newest.seq else ""
+
+    async def newest(self) -> ReadToken:
+        """Return the newest commit seen, number 0 before the first."""
+        if self._newest is None:
+            row = await self._connection.fetchrow(self.HEAD)
+            self._newest = ReadToken(self._shard, *(row or ("", 0)))
+        return self._newest
+
+    INCARNATION = "SELECT incarnation FROM journal WHERE seq = $1"
+
+    async def standing(self, token: ReadToken) -> Standing:
+        """Say whether this history has the commit that a token names."""
+        if (await self.newest()).seq < token.seq:
+            return Standing.BEYOND
+        incarnation = await self._connection.fetchval(self.INCARNATION, token.seq)
+        return Standing.REACHED if incarnation == token.incarnation else Standing.ELSEWHERE
+
+    OWNER = "SELECT incarnation FROM lanes WHERE shard = $1"
+
+    async def is_current(self, token: ReadToken) -> bool:
+        """Say whether a token's incarnation is that of the lane now."""
+        return bool(await self._connection.fetchval(self.OWNER, self._shard) == token.incarnation)
 
     PAYMENT = f"SELECT {rows.PAYMENT_COLUMNS} FROM payments WHERE id = $1"
 
@@ -83,6 +119,21 @@ class PostgresSnapshot:
         """Return the oldest refunds of a payment, oldest first."""
         found = await self._connection.fetch(self.REFUNDS, payment_id, REFUNDS_MAX)
         return [rows.refund(row) for row in found]
+
+    # Walks legs_sent_payment_idx.
+    LEGS = """
+        SELECT convert_from(s.body, 'UTF8'), s.number <= coalesce(a.number, 0), s.state <> ''
+          FROM legs_sent AS s
+          LEFT JOIN legs_acknowledged AS a ON a.destination = s.destination
+         WHERE s.payment_id = $1 AND s.payment_id <> '' AND s.transfer_id <> ''
+         ORDER BY s.created_at, s.number
+         LIMIT $2
+    """
+
+    async def legs_of(self, payment_id: str) -> Sequence[MoneySent]:
+        """Return the oldest legs of a payment, oldest first."""
+        found = await self._connection.fetch(self.LEGS, payment_id, LEGS_MAX)
+        return [MoneySent(*row) for row in found]
 
     async def list_payments(
         self, tenant_id: str, merchant_id: str, payer_account_id: str, before: str, limit: int
@@ -218,6 +269,22 @@ class PostgresSnapshot:
         """Return an account's transfers with ids below one, newest first."""
         found = await self._connection.fetch(chains.TRANSFERS, account_id, before, limit + 1)
         return _page([rows.transfer(row) for row in found], limit)
+
+    # Walks legs_sent_transfer_idx and legs_received_transfer_idx.
+    OTHER_SIDES = """
+        SELECT transfer_id, convert_from(body, 'UTF8')::json ->> 'account_id'
+          FROM legs_sent
+         WHERE transfer_id = ANY($1::text[]) AND transfer_id <> ''
+        UNION ALL
+        SELECT transfer_id, remote_account_id
+          FROM legs_received
+         WHERE transfer_id = ANY($1::text[]) AND transfer_id <> ''
+    """
+
+    async def other_sides(self, transfer_ids: Sequence[str]) -> Mapping[str, str]:
+        """Return, by transfer, the account on the other shard that money went to or came from."""
+        found = await self._connection.fetch(self.OTHER_SIDES, list(transfer_ids))
+        return {transfer_id: account_id for transfer_id, account_id in found}
 
     async def balance_at(self, account_id: str, time_us: int) -> int:
         """Return the posted balance of an account after all transfers up to a moment."""

@@ -42,8 +42,8 @@ class RedisLease:
         self._stop: threading.Event | None = None
         self._thread: threading.Thread | None = None
 
-    async def claim(self, owner: str) -> bool:
-        """Say whether the lease is now the owner's; False too when Redis cannot be asked."""
+    async def claim(self, owner: str) -> bool | None:
+        """Say whether the lease is now the owner's; None when Redis cannot be asked."""
         return await asyncio.to_thread(self._try_renew, owner)
 
     def keep(self, owner: str) -> None:
@@ -67,12 +67,12 @@ class RedisLease:
         while not stop.wait(RENEW_SECONDS * self._life_ms / LIFE_MS):
             self._try_renew(owner)
 
-    def _try_renew(self, owner: str) -> bool:
+    def _try_renew(self, owner: str) -> bool | None:
         try:
             return bool(self._renew(keys=[self._key], args=[owner, self._life_ms]))
         except redis.RedisError as error:
             log.warning("lease_not_renewed", reason=type(error).__name__)
-            return False
+            return None
 
     def _end(self, owner: str) -> None:
         self._end_thread()

@@ -1,6 +1,7 @@
 import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from tender.v1 import as_of_pb2 as _as_of_pb2
 from tender.v1 import money_pb2 as _money_pb2
 from tender.v1 import payment_pb2 as _payment_pb2
 from google.protobuf.internal import containers as _containers
@@ -147,38 +148,46 @@ class CreateAccountResponse(_message.Message):
     def __init__(self, account: _Optional[_Union[Account, _Mapping]] = ..., read_token: _Optional[str] = ...) -> None: ...
 
 class GetAccountRequest(_message.Message):
-    __slots__ = ("account_id",)
+    __slots__ = ("account_id", "read_token")
     ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    READ_TOKEN_FIELD_NUMBER: _ClassVar[int]
     account_id: str
-    def __init__(self, account_id: _Optional[str] = ...) -> None: ...
+    read_token: str
+    def __init__(self, account_id: _Optional[str] = ..., read_token: _Optional[str] = ...) -> None: ...
 
 class GetAccountResponse(_message.Message):
-    __slots__ = ("account", "read_token")
+    __slots__ = ("account", "read_token", "as_of")
     ACCOUNT_FIELD_NUMBER: _ClassVar[int]
     READ_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_FIELD_NUMBER: _ClassVar[int]
     account: Account
     read_token: str
-    def __init__(self, account: _Optional[_Union[Account, _Mapping]] = ..., read_token: _Optional[str] = ...) -> None: ...
+    as_of: _containers.RepeatedCompositeFieldContainer[_as_of_pb2.AsOf]
+    def __init__(self, account: _Optional[_Union[Account, _Mapping]] = ..., read_token: _Optional[str] = ..., as_of: _Optional[_Iterable[_Union[_as_of_pb2.AsOf, _Mapping]]] = ...) -> None: ...
 
 class ListAccountsRequest(_message.Message):
-    __slots__ = ("user_id", "page_size", "page_token")
+    __slots__ = ("user_id", "page_size", "page_token", "read_token")
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    READ_TOKEN_FIELD_NUMBER: _ClassVar[int]
     user_id: str
     page_size: int
     page_token: str
-    def __init__(self, user_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    read_token: str
+    def __init__(self, user_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., read_token: _Optional[str] = ...) -> None: ...
 
 class ListAccountsResponse(_message.Message):
-    __slots__ = ("accounts", "next_page_token", "read_token")
+    __slots__ = ("accounts", "next_page_token", "read_token", "as_of")
     ACCOUNTS_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     READ_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_FIELD_NUMBER: _ClassVar[int]
     accounts: _containers.RepeatedCompositeFieldContainer[Account]
     next_page_token: str
     read_token: str
-    def __init__(self, accounts: _Optional[_Iterable[_Union[Account, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., read_token: _Optional[str] = ...) -> None: ...
+    as_of: _containers.RepeatedCompositeFieldContainer[_as_of_pb2.AsOf]
+    def __init__(self, accounts: _Optional[_Iterable[_Union[Account, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., read_token: _Optional[str] = ..., as_of: _Optional[_Iterable[_Union[_as_of_pb2.AsOf, _Mapping]]] = ...) -> None: ...
 
 class FreezeAccountRequest(_message.Message):
     __slots__ = ("request_id", "account_id")
@@ -251,37 +260,45 @@ class CreateTransferResponse(_message.Message):
     def __init__(self, transfer: _Optional[_Union[Transfer, _Mapping]] = ..., read_token: _Optional[str] = ...) -> None: ...
 
 class ListTransfersRequest(_message.Message):
-    __slots__ = ("account_id", "page_size", "page_token")
+    __slots__ = ("account_id", "page_size", "page_token", "read_token")
     ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    READ_TOKEN_FIELD_NUMBER: _ClassVar[int]
     account_id: str
     page_size: int
     page_token: str
-    def __init__(self, account_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    read_token: str
+    def __init__(self, account_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., read_token: _Optional[str] = ...) -> None: ...
 
 class ListTransfersResponse(_message.Message):
-    __slots__ = ("transfers", "next_page_token", "read_token")
+    __slots__ = ("transfers", "next_page_token", "read_token", "as_of")
     TRANSFERS_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     READ_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_FIELD_NUMBER: _ClassVar[int]
     transfers: _containers.RepeatedCompositeFieldContainer[Transfer]
     next_page_token: str
     read_token: str
-    def __init__(self, transfers: _Optional[_Iterable[_Union[Transfer, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., read_token: _Optional[str] = ...) -> None: ...
+    as_of: _containers.RepeatedCompositeFieldContainer[_as_of_pb2.AsOf]
+    def __init__(self, transfers: _Optional[_Iterable[_Union[Transfer, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., read_token: _Optional[str] = ..., as_of: _Optional[_Iterable[_Union[_as_of_pb2.AsOf, _Mapping]]] = ...) -> None: ...
 
 class GetBalanceAtRequest(_message.Message):
-    __slots__ = ("account_id", "time")
+    __slots__ = ("account_id", "time", "read_token")
     ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
+    READ_TOKEN_FIELD_NUMBER: _ClassVar[int]
     account_id: str
     time: _timestamp_pb2.Timestamp
-    def __init__(self, account_id: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    read_token: str
+    def __init__(self, account_id: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., read_token: _Optional[str] = ...) -> None: ...
 
 class GetBalanceAtResponse(_message.Message):
-    __slots__ = ("posted", "read_token")
+    __slots__ = ("posted", "read_token", "as_of")
     POSTED_FIELD_NUMBER: _ClassVar[int]
     READ_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_FIELD_NUMBER: _ClassVar[int]
     posted: _money_pb2.Money
     read_token: str
-    def __init__(self, posted: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., read_token: _Optional[str] = ...) -> None: ...
+    as_of: _containers.RepeatedCompositeFieldContainer[_as_of_pb2.AsOf]
+    def __init__(self, posted: _Optional[_Union[_money_pb2.Money, _Mapping]] = ..., read_token: _Optional[str] = ..., as_of: _Optional[_Iterable[_Union[_as_of_pb2.AsOf, _Mapping]]] = ...) -> None: ...

@@ -47,7 +47,7 @@ class DirectoryServiceServicer(object):
     """
 
     def Watch(self, request, context):
-        """Sends all that the processor knows, at once and whenever it changes, and every second as a sign
+        """Sends all that the processor knows, at once and whenever it changes, and twice a second as a sign
         of life.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

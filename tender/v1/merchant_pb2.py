@@ -24,37 +24,38 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from tender.v1 import as_of_pb2 as tender_dot_v1_dot_as__of__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18tender/v1/merchant.proto\x12\ttender.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"q\n\x0b\x46\x65\x65Schedule\x12\x14\n\x0c\x62\x61sis_points\x18\x01 \x01(\x05\x12\x19\n\x11\x66ixed_minor_units\x18\x02 \x01(\x03\x12\x31\n\rrefund_policy\x18\x03 \x01(\x0e\x32\x1a.tender.v1.FeeRefundPolicy\"j\n\x0fSettlementTerms\x12\x15\n\rcurrency_code\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12,\n\x0c\x66\x65\x65_schedule\x18\x03 \x01(\x0b\x32\x16.tender.v1.FeeSchedule\"\xd9\x02\n\x08Merchant\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\treference\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12(\n\x05state\x18\x04 \x01(\x0e\x32\x19.tender.v1.Merchant.State\x12\x34\n\x10settlement_terms\x18\x05 \x03(\x0b\x32\x1a.tender.v1.SettlementTerms\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\x08 \x01(\x03\"E\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x13\n\x0fSTATE_SUSPENDED\x10\x02\"\x9a\x01\n\x15\x43reateMerchantRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\treference\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x34\n\x10settlement_terms\x18\x04 \x03(\x0b\x32\x1a.tender.v1.SettlementTerms\x12\x0e\n\x06region\x18\x05 \x01(\t\"S\n\x16\x43reateMerchantResponse\x12%\n\x08merchant\x18\x01 \x01(\x0b\x32\x13.tender.v1.Merchant\x12\x12\n\nread_token\x18\x02 \x01(\t\")\n\x12GetMerchantRequest\x12\x13\n\x0bmerchant_id\x18\x01 \x01(\t\"P\n\x13GetMerchantResponse\x12%\n\x08merchant\x18\x01 \x01(\x0b\x32\x13.tender.v1.Merchant\x12\x12\n\nread_token\x18\x02 \x01(\t\"\x83\x01\n\x15UpdateMerchantRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12%\n\x08merchant\x18\x02 \x01(\x0b\x32\x13.tender.v1.Merchant\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"S\n\x16UpdateMerchantResponse\x12%\n\x08merchant\x18\x01 \x01(\x0b\x32\x13.tender.v1.Merchant\x12\x12\n\nread_token\x18\x02 \x01(\t*n\n\x0f\x46\x65\x65RefundPolicy\x12!\n\x1d\x46\x45\x45_REFUND_POLICY_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x46\x45\x45_REFUND_POLICY_KEEP\x10\x01\x12\x1c\n\x18\x46\x45\x45_REFUND_POLICY_RETURN\x10\x02\x32\x8d\x02\n\x0fMerchantService\x12U\n\x0e\x43reateMerchant\x12 .tender.v1.CreateMerchantRequest\x1a!.tender.v1.CreateMerchantResponse\x12L\n\x0bGetMerchant\x12\x1d.tender.v1.GetMerchantRequest\x1a\x1e.tender.v1.GetMerchantResponse\x12U\n\x0eUpdateMerchant\x12 .tender.v1.UpdateMerchantRequest\x1a!.tender.v1.UpdateMerchantResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18tender/v1/merchant.proto\x12\ttender.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15tender/v1/as_of.proto\"q\n\x0b\x46\x65\x65Schedule\x12\x14\n\x0c\x62\x61sis_points\x18\x01 \x01(\x05\x12\x19\n\x11\x66ixed_minor_units\x18\x02 \x01(\x03\x12\x31\n\rrefund_policy\x18\x03 \x01(\x0e\x32\x1a.tender.v1.FeeRefundPolicy\"j\n\x0fSettlementTerms\x12\x15\n\rcurrency_code\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\x12,\n\x0c\x66\x65\x65_schedule\x18\x03 \x01(\x0b\x32\x16.tender.v1.FeeSchedule\"\xd9\x02\n\x08Merchant\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\treference\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12(\n\x05state\x18\x04 \x01(\x0e\x32\x19.tender.v1.Merchant.State\x12\x34\n\x10settlement_terms\x18\x05 \x03(\x0b\x32\x1a.tender.v1.SettlementTerms\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\x08 \x01(\x03\"E\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ACTIVE\x10\x01\x12\x13\n\x0fSTATE_SUSPENDED\x10\x02\"\x9a\x01\n\x15\x43reateMerchantRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\treference\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x34\n\x10settlement_terms\x18\x04 \x03(\x0b\x32\x1a.tender.v1.SettlementTerms\x12\x0e\n\x06region\x18\x05 \x01(\t\"S\n\x16\x43reateMerchantResponse\x12%\n\x08merchant\x18\x01 \x01(\x0b\x32\x13.tender.v1.Merchant\x12\x12\n\nread_token\x18\x02 \x01(\t\"=\n\x12GetMerchantRequest\x12\x13\n\x0bmerchant_id\x18\x01 \x01(\t\x12\x12\n\nread_token\x18\x02 \x01(\t\"p\n\x13GetMerchantResponse\x12%\n\x08merchant\x18\x01 \x01(\x0b\x32\x13.tender.v1.Merchant\x12\x12\n\nread_token\x18\x02 \x01(\t\x12\x1e\n\x05\x61s_of\x18\x03 \x03(\x0b\x32\x0f.tender.v1.AsOf\"\x83\x01\n\x15UpdateMerchantRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12%\n\x08merchant\x18\x02 \x01(\x0b\x32\x13.tender.v1.Merchant\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"S\n\x16UpdateMerchantResponse\x12%\n\x08merchant\x18\x01 \x01(\x0b\x32\x13.tender.v1.Merchant\x12\x12\n\nread_token\x18\x02 \x01(\t*n\n\x0f\x46\x65\x65RefundPolicy\x12!\n\x1d\x46\x45\x45_REFUND_POLICY_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x46\x45\x45_REFUND_POLICY_KEEP\x10\x01\x12\x1c\n\x18\x46\x45\x45_REFUND_POLICY_RETURN\x10\x02\x32\x8d\x02\n\x0fMerchantService\x12U\n\x0e\x43reateMerchant\x12 .tender.v1.CreateMerchantRequest\x1a!.tender.v1.CreateMerchantResponse\x12L\n\x0bGetMerchant\x12\x1d.tender.v1.GetMerchantRequest\x1a\x1e.tender.v1.GetMerchantResponse\x12U\n\x0eUpdateMerchant\x12 .tender.v1.UpdateMerchantRequest\x1a!.tender.v1.UpdateMerchantResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tender.v1.merchant_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_FEEREFUNDPOLICY']._serialized_start=1263
-  _globals['_FEEREFUNDPOLICY']._serialized_end=1373
-  _globals['_FEESCHEDULE']._serialized_start=106
-  _globals['_FEESCHEDULE']._serialized_end=219
-  _globals['_SETTLEMENTTERMS']._serialized_start=221
-  _globals['_SETTLEMENTTERMS']._serialized_end=327
-  _globals['_MERCHANT']._serialized_start=330
-  _globals['_MERCHANT']._serialized_end=675
-  _globals['_MERCHANT_STATE']._serialized_start=606
-  _globals['_MERCHANT_STATE']._serialized_end=675
-  _globals['_CREATEMERCHANTREQUEST']._serialized_start=678
-  _globals['_CREATEMERCHANTREQUEST']._serialized_end=832
-  _globals['_CREATEMERCHANTRESPONSE']._serialized_start=834
-  _globals['_CREATEMERCHANTRESPONSE']._serialized_end=917
-  _globals['_GETMERCHANTREQUEST']._serialized_start=919
-  _globals['_GETMERCHANTREQUEST']._serialized_end=960
-  _globals['_GETMERCHANTRESPONSE']._serialized_start=962
-  _globals['_GETMERCHANTRESPONSE']._serialized_end=1042
-  _globals['_UPDATEMERCHANTREQUEST']._serialized_start=1045
-  _globals['_UPDATEMERCHANTREQUEST']._serialized_end=1176
-  _globals['_UPDATEMERCHANTRESPONSE']._serialized_start=1178
-  _globals['_UPDATEMERCHANTRESPONSE']._serialized_end=1261
-  _globals['_MERCHANTSERVICE']._serialized_start=1376
-  _globals['_MERCHANTSERVICE']._serialized_end=1645
+  _globals['_FEEREFUNDPOLICY']._serialized_start=1338
+  _globals['_FEEREFUNDPOLICY']._serialized_end=1448
+  _globals['_FEESCHEDULE']._serialized_start=129
+  _globals['_FEESCHEDULE']._serialized_end=242
+  _globals['_SETTLEMENTTERMS']._serialized_start=244
+  _globals['_SETTLEMENTTERMS']._serialized_end=350
+  _globals['_MERCHANT']._serialized_start=353
+  _globals['_MERCHANT']._serialized_end=698
+  _globals['_MERCHANT_STATE']._serialized_start=629
+  _globals['_MERCHANT_STATE']._serialized_end=698
+  _globals['_CREATEMERCHANTREQUEST']._serialized_start=701
+  _globals['_CREATEMERCHANTREQUEST']._serialized_end=855
+  _globals['_CREATEMERCHANTRESPONSE']._serialized_start=857
+  _globals['_CREATEMERCHANTRESPONSE']._serialized_end=940
+  _globals['_GETMERCHANTREQUEST']._serialized_start=942
+  _globals['_GETMERCHANTREQUEST']._serialized_end=1003
+  _globals['_GETMERCHANTRESPONSE']._serialized_start=1005
+  _globals['_GETMERCHANTRESPONSE']._serialized_end=1117
+  _globals['_UPDATEMERCHANTREQUEST']._serialized_start=1120
+  _globals['_UPDATEMERCHANTREQUEST']._serialized_end=1251
+  _globals['_UPDATEMERCHANTRESPONSE']._serialized_start=1253
+  _globals['_UPDATEMERCHANTRESPONSE']._serialized_end=1336
+  _globals['_MERCHANTSERVICE']._serialized_start=1451
+  _globals['_MERCHANTSERVICE']._serialized_end=1720
 # @@protoc_insertion_point(module_scope)

@@ -2,6 +2,7 @@ import datetime
 
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from tender.v1 import as_of_pb2 as _as_of_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -91,18 +92,22 @@ class CreateMerchantResponse(_message.Message):
     def __init__(self, merchant: _Optional[_Union[Merchant, _Mapping]] = ..., read_token: _Optional[str] = ...) -> None: ...
 
 class GetMerchantRequest(_message.Message):
-    __slots__ = ("merchant_id",)
+    __slots__ = ("merchant_id", "read_token")
     MERCHANT_ID_FIELD_NUMBER: _ClassVar[int]
+    READ_TOKEN_FIELD_NUMBER: _ClassVar[int]
     merchant_id: str
-    def __init__(self, merchant_id: _Optional[str] = ...) -> None: ...
+    read_token: str
+    def __init__(self, merchant_id: _Optional[str] = ..., read_token: _Optional[str] = ...) -> None: ...
 
 class GetMerchantResponse(_message.Message):
-    __slots__ = ("merchant", "read_token")
+    __slots__ = ("merchant", "read_token", "as_of")
     MERCHANT_FIELD_NUMBER: _ClassVar[int]
     READ_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_FIELD_NUMBER: _ClassVar[int]
     merchant: Merchant
     read_token: str
-    def __init__(self, merchant: _Optional[_Union[Merchant, _Mapping]] = ..., read_token: _Optional[str] = ...) -> None: ...
+    as_of: _containers.RepeatedCompositeFieldContainer[_as_of_pb2.AsOf]
+    def __init__(self, merchant: _Optional[_Union[Merchant, _Mapping]] = ..., read_token: _Optional[str] = ..., as_of: _Optional[_Iterable[_Union[_as_of_pb2.AsOf, _Mapping]]] = ...) -> None: ...
 
 class UpdateMerchantRequest(_message.Message):
     __slots__ = ("request_id", "merchant", "update_mask")

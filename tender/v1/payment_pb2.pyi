@@ -2,6 +2,7 @@ import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.rpc import status_pb2 as _status_pb2
+from tender.v1 import as_of_pb2 as _as_of_pb2
 from tender.v1 import merchant_pb2 as _merchant_pb2
 from tender.v1 import money_pb2 as _money_pb2
 from google.protobuf.internal import containers as _containers
@@ -294,48 +295,56 @@ class ReversePaymentResponse(_message.Message):
     def __init__(self, result: _Optional[_Union[ReversePaymentResponse.Result, str]] = ..., payment: _Optional[_Union[Payment, _Mapping]] = ..., refund: _Optional[_Union[Refund, _Mapping]] = ..., read_token: _Optional[str] = ...) -> None: ...
 
 class GetPaymentRequest(_message.Message):
-    __slots__ = ("payment_id", "merchant_id", "request_id")
+    __slots__ = ("payment_id", "merchant_id", "request_id", "read_token")
     PAYMENT_ID_FIELD_NUMBER: _ClassVar[int]
     MERCHANT_ID_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    READ_TOKEN_FIELD_NUMBER: _ClassVar[int]
     payment_id: str
     merchant_id: str
     request_id: str
-    def __init__(self, payment_id: _Optional[str] = ..., merchant_id: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    read_token: str
+    def __init__(self, payment_id: _Optional[str] = ..., merchant_id: _Optional[str] = ..., request_id: _Optional[str] = ..., read_token: _Optional[str] = ...) -> None: ...
 
 class GetPaymentResponse(_message.Message):
-    __slots__ = ("payment", "refunds", "read_token", "legs")
+    __slots__ = ("payment", "refunds", "read_token", "legs", "as_of")
     PAYMENT_FIELD_NUMBER: _ClassVar[int]
     REFUNDS_FIELD_NUMBER: _ClassVar[int]
     READ_TOKEN_FIELD_NUMBER: _ClassVar[int]
     LEGS_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_FIELD_NUMBER: _ClassVar[int]
     payment: Payment
     refunds: _containers.RepeatedCompositeFieldContainer[Refund]
     read_token: str
     legs: _containers.RepeatedCompositeFieldContainer[Leg]
-    def __init__(self, payment: _Optional[_Union[Payment, _Mapping]] = ..., refunds: _Optional[_Iterable[_Union[Refund, _Mapping]]] = ..., read_token: _Optional[str] = ..., legs: _Optional[_Iterable[_Union[Leg, _Mapping]]] = ...) -> None: ...
+    as_of: _containers.RepeatedCompositeFieldContainer[_as_of_pb2.AsOf]
+    def __init__(self, payment: _Optional[_Union[Payment, _Mapping]] = ..., refunds: _Optional[_Iterable[_Union[Refund, _Mapping]]] = ..., read_token: _Optional[str] = ..., legs: _Optional[_Iterable[_Union[Leg, _Mapping]]] = ..., as_of: _Optional[_Iterable[_Union[_as_of_pb2.AsOf, _Mapping]]] = ...) -> None: ...
 
 class ListPaymentsRequest(_message.Message):
-    __slots__ = ("merchant_id", "payer_account_id", "page_size", "page_token")
+    __slots__ = ("merchant_id", "payer_account_id", "page_size", "page_token", "read_token")
     MERCHANT_ID_FIELD_NUMBER: _ClassVar[int]
     PAYER_ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    READ_TOKEN_FIELD_NUMBER: _ClassVar[int]
     merchant_id: str
     payer_account_id: str
     page_size: int
     page_token: str
-    def __init__(self, merchant_id: _Optional[str] = ..., payer_account_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    read_token: str
+    def __init__(self, merchant_id: _Optional[str] = ..., payer_account_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., read_token: _Optional[str] = ...) -> None: ...
 
 class ListPaymentsResponse(_message.Message):
-    __slots__ = ("payments", "next_page_token", "read_token")
+    __slots__ = ("payments", "next_page_token", "read_token", "as_of")
     PAYMENTS_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     READ_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_FIELD_NUMBER: _ClassVar[int]
     payments: _containers.RepeatedCompositeFieldContainer[Payment]
     next_page_token: str
     read_token: str
-    def __init__(self, payments: _Optional[_Iterable[_Union[Payment, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., read_token: _Optional[str] = ...) -> None: ...
+    as_of: _containers.RepeatedCompositeFieldContainer[_as_of_pb2.AsOf]
+    def __init__(self, payments: _Optional[_Iterable[_Union[Payment, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., read_token: _Optional[str] = ..., as_of: _Optional[_Iterable[_Union[_as_of_pb2.AsOf, _Mapping]]] = ...) -> None: ...
 
 class AuthorizePaymentsRequest(_message.Message):
     __slots__ = ("requests",)

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from tender.v1 import lane_pb2 as tender_dot_v1_dot_lane__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15tender/v1/query.proto\x12\ttender.v1\x1a\x14tender/v1/lane.proto\"\x89\x01\n\x0bReadRequest\x12!\n\x06method\x18\x01 \x01(\x0e\x32\x11.tender.v1.Method\x12\x0f\n\x07request\x18\x02 \x01(\x0c\x12\'\n\tprincipal\x18\x03 \x01(\x0b\x32\x14.tender.v1.Principal\x12\r\n\x05shard\x18\x04 \x01(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\x05 \x01(\t\"S\n\x0cReadResponse\x12\x12\n\x08response\x18\x01 \x01(\x0cH\x00\x12%\n\x07refusal\x18\x02 \x01(\x0b\x32\x12.tender.v1.RefusalH\x00\x42\x08\n\x06result\"\"\n\x10GetApiKeyRequest\x12\x0e\n\x06key_id\x18\x01 \x01(\t\"`\n\x11GetApiKeyResponse\x12\x13\n\x0bsecret_hash\x18\x01 \x01(\x0c\x12\x11\n\ttenant_id\x18\x02 \x01(\t\x12\x0e\n\x06scopes\x18\x03 \x03(\t\x12\x13\n\x0bmerchant_id\x18\x04 \x01(\t2\x8f\x01\n\x0cQueryService\x12\x37\n\x04Read\x12\x16.tender.v1.ReadRequest\x1a\x17.tender.v1.ReadResponse\x12\x46\n\tGetApiKey\x12\x1b.tender.v1.GetApiKeyRequest\x1a\x1c.tender.v1.GetApiKeyResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15tender/v1/query.proto\x12\ttender.v1\x1a\x14tender/v1/lane.proto\"\x9d\x01\n\x0bReadRequest\x12!\n\x06method\x18\x01 \x01(\x0e\x32\x11.tender.v1.Method\x12\x0f\n\x07request\x18\x02 \x01(\x0c\x12\'\n\tprincipal\x18\x03 \x01(\x0b\x32\x14.tender.v1.Principal\x12\r\n\x05shard\x18\x04 \x01(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\x05 \x01(\t\x12\x12\n\nread_token\x18\x06 \x01(\t\"S\n\x0cReadResponse\x12\x12\n\x08response\x18\x01 \x01(\x0cH\x00\x12%\n\x07refusal\x18\x02 \x01(\x0b\x32\x12.tender.v1.RefusalH\x00\x42\x08\n\x06result\"\"\n\x10GetApiKeyRequest\x12\x0e\n\x06key_id\x18\x01 \x01(\t\"`\n\x11GetApiKeyResponse\x12\x13\n\x0bsecret_hash\x18\x01 \x01(\x0c\x12\x11\n\ttenant_id\x18\x02 \x01(\t\x12\x0e\n\x06scopes\x18\x03 \x03(\t\x12\x13\n\x0bmerchant_id\x18\x04 \x01(\t2\x8f\x01\n\x0cQueryService\x12\x37\n\x04Read\x12\x16.tender.v1.ReadRequest\x1a\x17.tender.v1.ReadResponse\x12\x46\n\tGetApiKey\x12\x1b.tender.v1.GetApiKeyRequest\x1a\x1c.tender.v1.GetApiKeyResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,13 +33,13 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tender.v1.query_pb2', _glob
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_READREQUEST']._serialized_start=59
-  _globals['_READREQUEST']._serialized_end=196
-  _globals['_READRESPONSE']._serialized_start=198
-  _globals['_READRESPONSE']._serialized_end=281
-  _globals['_GETAPIKEYREQUEST']._serialized_start=283
-  _globals['_GETAPIKEYREQUEST']._serialized_end=317
-  _globals['_GETAPIKEYRESPONSE']._serialized_start=319
-  _globals['_GETAPIKEYRESPONSE']._serialized_end=415
-  _globals['_QUERYSERVICE']._serialized_start=418
-  _globals['_QUERYSERVICE']._serialized_end=561
+  _globals['_READREQUEST']._serialized_end=216
+  _globals['_READRESPONSE']._serialized_start=218
+  _globals['_READRESPONSE']._serialized_end=301
+  _globals['_GETAPIKEYREQUEST']._serialized_start=303
+  _globals['_GETAPIKEYREQUEST']._serialized_end=337
+  _globals['_GETAPIKEYRESPONSE']._serialized_start=339
+  _globals['_GETAPIKEYRESPONSE']._serialized_end=435
+  _globals['_QUERYSERVICE']._serialized_start=438
+  _globals['_QUERYSERVICE']._serialized_end=581
 # @@protoc_insertion_point(module_scope)

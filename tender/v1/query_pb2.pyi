@@ -8,18 +8,20 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ReadRequest(_message.Message):
-    __slots__ = ("method", "request", "principal", "shard", "before")
+    __slots__ = ("method", "request", "principal", "shard", "before", "read_token")
     METHOD_FIELD_NUMBER: _ClassVar[int]
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
     SHARD_FIELD_NUMBER: _ClassVar[int]
     BEFORE_FIELD_NUMBER: _ClassVar[int]
+    READ_TOKEN_FIELD_NUMBER: _ClassVar[int]
     method: _lane_pb2.Method
     request: bytes
     principal: _lane_pb2.Principal
     shard: str
     before: str
-    def __init__(self, method: _Optional[_Union[_lane_pb2.Method, str]] = ..., request: _Optional[bytes] = ..., principal: _Optional[_Union[_lane_pb2.Principal, _Mapping]] = ..., shard: _Optional[str] = ..., before: _Optional[str] = ...) -> None: ...
+    read_token: str
+    def __init__(self, method: _Optional[_Union[_lane_pb2.Method, str]] = ..., request: _Optional[bytes] = ..., principal: _Optional[_Union[_lane_pb2.Principal, _Mapping]] = ..., shard: _Optional[str] = ..., before: _Optional[str] = ..., read_token: _Optional[str] = ...) -> None: ...
 
 class ReadResponse(_message.Message):
     __slots__ = ("response", "refusal")

@@ -24,25 +24,26 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from tender.v1 import account_pb2 as tender_dot_v1_dot_account__pb2
+from tender.v1 import as_of_pb2 as tender_dot_v1_dot_as__of__pb2
 from tender.v1 import merchant_pb2 as tender_dot_v1_dot_merchant__pb2
 from tender.v1 import payment_pb2 as tender_dot_v1_dot_payment__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17tender/v1/request.proto\x12\ttender.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17tender/v1/account.proto\x1a\x18tender/v1/merchant.proto\x1a\x17tender/v1/payment.proto\"\'\n\x11GetRequestRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"T\n\x12GetRequestResponse\x12*\n\x08requests\x18\x01 \x03(\x0b\x32\x18.tender.v1.StoredRequest\x12\x12\n\nread_token\x18\x02 \x01(\t\"\xea\x07\n\rStoredRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05shard\x18\x02 \x01(\t\x12-\n\x05state\x18\x03 \x01(\x0e\x32\x1e.tender.v1.StoredRequest.State\x12\x0e\n\x06method\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x66ingerprint\x18\x06 \x01(\t\x12\x13\n\x0bresource_id\x18\x07 \x01(\t\x12\x39\n\nauthorized\x18\n \x01(\x0b\x32#.tender.v1.AuthorizePaymentResponseH\x00\x12\x35\n\x08\x63\x61ptured\x18\x0b \x01(\x0b\x32!.tender.v1.CapturePaymentResponseH\x00\x12\x30\n\x06voided\x18\x0c \x01(\x0b\x32\x1e.tender.v1.VoidPaymentResponseH\x00\x12\x34\n\x08refunded\x18\r \x01(\x0b\x32 .tender.v1.RefundPaymentResponseH\x00\x12\x35\n\x08reversed\x18\x0e \x01(\x0b\x32!.tender.v1.ReversePaymentResponseH\x00\x12;\n\x0f\x61\x63\x63ount_created\x18\x0f \x01(\x0b\x32 .tender.v1.CreateAccountResponseH\x00\x12:\n\x0e\x61\x63\x63ount_frozen\x18\x10 \x01(\x0b\x32 .tender.v1.FreezeAccountResponseH\x00\x12>\n\x10\x61\x63\x63ount_unfrozen\x18\x11 \x01(\x0b\x32\".tender.v1.UnfreezeAccountResponseH\x00\x12\x39\n\x0e\x61\x63\x63ount_closed\x18\x12 \x01(\x0b\x32\x1f.tender.v1.CloseAccountResponseH\x00\x12\x38\n\x0btransferred\x18\x13 \x01(\x0b\x32!.tender.v1.CreateTransferResponseH\x00\x12=\n\x10merchant_created\x18\x14 \x01(\x0b\x32!.tender.v1.CreateMerchantResponseH\x00\x12=\n\x10merchant_updated\x18\x15 \x01(\x0b\x32!.tender.v1.UpdateMerchantResponseH\x00\"U\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATE_ANSWERED\x10\x01\x12!\n\x1dSTATE_REVERSED_BEFORE_ARRIVAL\x10\x02\x42\x08\n\x06\x61nswer2[\n\x0eRequestService\x12I\n\nGetRequest\x12\x1c.tender.v1.GetRequestRequest\x1a\x1d.tender.v1.GetRequestResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17tender/v1/request.proto\x12\ttender.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17tender/v1/account.proto\x1a\x15tender/v1/as_of.proto\x1a\x18tender/v1/merchant.proto\x1a\x17tender/v1/payment.proto\";\n\x11GetRequestRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\nread_token\x18\x02 \x01(\t\"t\n\x12GetRequestResponse\x12*\n\x08requests\x18\x01 \x03(\x0b\x32\x18.tender.v1.StoredRequest\x12\x12\n\nread_token\x18\x02 \x01(\t\x12\x1e\n\x05\x61s_of\x18\x03 \x03(\x0b\x32\x0f.tender.v1.AsOf\"\xea\x07\n\rStoredRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05shard\x18\x02 \x01(\t\x12-\n\x05state\x18\x03 \x01(\x0e\x32\x1e.tender.v1.StoredRequest.State\x12\x0e\n\x06method\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x66ingerprint\x18\x06 \x01(\t\x12\x13\n\x0bresource_id\x18\x07 \x01(\t\x12\x39\n\nauthorized\x18\n \x01(\x0b\x32#.tender.v1.AuthorizePaymentResponseH\x00\x12\x35\n\x08\x63\x61ptured\x18\x0b \x01(\x0b\x32!.tender.v1.CapturePaymentResponseH\x00\x12\x30\n\x06voided\x18\x0c \x01(\x0b\x32\x1e.tender.v1.VoidPaymentResponseH\x00\x12\x34\n\x08refunded\x18\r \x01(\x0b\x32 .tender.v1.RefundPaymentResponseH\x00\x12\x35\n\x08reversed\x18\x0e \x01(\x0b\x32!.tender.v1.ReversePaymentResponseH\x00\x12;\n\x0f\x61\x63\x63ount_created\x18\x0f \x01(\x0b\x32 .tender.v1.CreateAccountResponseH\x00\x12:\n\x0e\x61\x63\x63ount_frozen\x18\x10 \x01(\x0b\x32 .tender.v1.FreezeAccountResponseH\x00\x12>\n\x10\x61\x63\x63ount_unfrozen\x18\x11 \x01(\x0b\x32\".tender.v1.UnfreezeAccountResponseH\x00\x12\x39\n\x0e\x61\x63\x63ount_closed\x18\x12 \x01(\x0b\x32\x1f.tender.v1.CloseAccountResponseH\x00\x12\x38\n\x0btransferred\x18\x13 \x01(\x0b\x32!.tender.v1.CreateTransferResponseH\x00\x12=\n\x10merchant_created\x18\x14 \x01(\x0b\x32!.tender.v1.CreateMerchantResponseH\x00\x12=\n\x10merchant_updated\x18\x15 \x01(\x0b\x32!.tender.v1.UpdateMerchantResponseH\x00\"U\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATE_ANSWERED\x10\x01\x12!\n\x1dSTATE_REVERSED_BEFORE_ARRIVAL\x10\x02\x42\x08\n\x06\x61nswer2[\n\x0eRequestService\x12I\n\nGetRequest\x12\x1c.tender.v1.GetRequestRequest\x1a\x1d.tender.v1.GetRequestResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tender.v1.request_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GETREQUESTREQUEST']._serialized_start=147
-  _globals['_GETREQUESTREQUEST']._serialized_end=186
-  _globals['_GETREQUESTRESPONSE']._serialized_start=188
-  _globals['_GETREQUESTRESPONSE']._serialized_end=272
-  _globals['_STOREDREQUEST']._serialized_start=275
-  _globals['_STOREDREQUEST']._serialized_end=1277
-  _globals['_STOREDREQUEST_STATE']._serialized_start=1182
-  _globals['_STOREDREQUEST_STATE']._serialized_end=1267
-  _globals['_REQUESTSERVICE']._serialized_start=1279
-  _globals['_REQUESTSERVICE']._serialized_end=1370
+  _globals['_GETREQUESTREQUEST']._serialized_start=170
+  _globals['_GETREQUESTREQUEST']._serialized_end=229
+  _globals['_GETREQUESTRESPONSE']._serialized_start=231
+  _globals['_GETREQUESTRESPONSE']._serialized_end=347
+  _globals['_STOREDREQUEST']._serialized_start=350
+  _globals['_STOREDREQUEST']._serialized_end=1352
+  _globals['_STOREDREQUEST_STATE']._serialized_start=1257
+  _globals['_STOREDREQUEST_STATE']._serialized_end=1342
+  _globals['_REQUESTSERVICE']._serialized_start=1354
+  _globals['_REQUESTSERVICE']._serialized_end=1445
 # @@protoc_insertion_point(module_scope)

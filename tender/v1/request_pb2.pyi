@@ -2,6 +2,7 @@ import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from tender.v1 import account_pb2 as _account_pb2
+from tender.v1 import as_of_pb2 as _as_of_pb2
 from tender.v1 import merchant_pb2 as _merchant_pb2
 from tender.v1 import payment_pb2 as _payment_pb2
 from google.protobuf.internal import containers as _containers
@@ -14,18 +15,22 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class GetRequestRequest(_message.Message):
-    __slots__ = ("request_id",)
+    __slots__ = ("request_id", "read_token")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    READ_TOKEN_FIELD_NUMBER: _ClassVar[int]
     request_id: str
-    def __init__(self, request_id: _Optional[str] = ...) -> None: ...
+    read_token: str
+    def __init__(self, request_id: _Optional[str] = ..., read_token: _Optional[str] = ...) -> None: ...
 
 class GetRequestResponse(_message.Message):
-    __slots__ = ("requests", "read_token")
+    __slots__ = ("requests", "read_token", "as_of")
     REQUESTS_FIELD_NUMBER: _ClassVar[int]
     READ_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_FIELD_NUMBER: _ClassVar[int]
     requests: _containers.RepeatedCompositeFieldContainer[StoredRequest]
     read_token: str
-    def __init__(self, requests: _Optional[_Iterable[_Union[StoredRequest, _Mapping]]] = ..., read_token: _Optional[str] = ...) -> None: ...
+    as_of: _containers.RepeatedCompositeFieldContainer[_as_of_pb2.AsOf]
+    def __init__(self, requests: _Optional[_Iterable[_Union[StoredRequest, _Mapping]]] = ..., read_token: _Optional[str] = ..., as_of: _Optional[_Iterable[_Union[_as_of_pb2.AsOf, _Mapping]]] = ...) -> None: ...
 
 class StoredRequest(_message.Message):
     __slots__ = ("request_id", "shard", "state", "method", "create_time", "fingerprint", "resource_id", "authorized", "captured", "voided", "refunded", "reversed", "account_created", "account_frozen", "account_unfrozen", "account_closed", "transferred", "merchant_created", "merchant_updated")

@@ -1,11 +1,14 @@
 """Real stacks on loopback, one that stays calm and one whose parts get killed, and the verdict."""
 
+import asyncio
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 from prometheus_client import parser
+from prometheus_client.samples import Sample
 
 import tender
 from deploy.local import folder
@@ -15,12 +18,18 @@ from tests.acceptance.load import Recorder
 from tests.checker import History, check
 from tests.plugins.figures import measured
 
-__all__ = ["agree", "api_key", "connect", "gauge", "measured"]
+__all__ = ["agree", "api_key", "connect", "gauge", "measured", "rest", "samples"]
 
 CALL_SECONDS_MAX = 30.0
 """A client that rides out any fault of these tests."""
 
 SCRAPE_SECONDS_MAX = 5.0
+
+REST_SECONDS_MAX = 30.0
+"""From the last call until all money between shards has arrived."""
+
+SENT = "SELECT destination AS peer, max(number) AS number FROM legs_sent GROUP BY destination"
+RECEIVED = "SELECT source AS peer, max(number) AS number FROM legs_received GROUP BY source"
 
 
 @pytest.fixture(scope="session")
@@ -82,20 +91,51 @@ def connect(
 
 async def agree(history: History, endpoints: folder.Endpoints) -> None:
     """Judge twice: the clients' own history, and the ledger by itself."""
-    assert await check(history, endpoints.owner_url) == []
-    report = await verify(endpoints.owner_url)
-    assert report.breaches == []
+    await rest(endpoints)
+    urls = [shard.owner_url for shard in endpoints.shards]
+    assert await check(history, *urls) == []
+    for url in urls:
+        report = await verify(url)
+        assert report.breaches == []
 
 
-def gauge(address: str, name: str) -> float:
-    """Return the sum of a metric of one server."""
+async def rest(endpoints: folder.Endpoints) -> None:
+    """Wait until each shard has taken all that the others sent it."""
+    async with asyncio.timeout(REST_SECONDS_MAX):
+        while (  # noqa: ASYNC110
+            await _legs(endpoints, SENT) != await _legs(endpoints, RECEIVED)
+        ):
+            await asyncio.sleep(0.1)
+
+
+async def _legs(endpoints: folder.Endpoints, query: str) -> dict[tuple[str, str], int]:
+    """Return how many legs there are by source and destination."""
+    found = {}
+    for shard in endpoints.shards:
+        connection = await asyncpg.connect(shard.owner_url)
+        try:
+            for row in await connection.fetch(query):
+                pair = (shard.name, row["peer"]) if query == SENT else (row["peer"], shard.name)
+                found[pair] = row["number"]
+        finally:
+            await connection.close()
+    return found
+
+
+def samples(address: str, name: str) -> list[Sample]:
+    """Return a metric of one server; raises OSError if it does not answer."""
     with urllib.request.urlopen(
         f"http://{address}/metrics", timeout=SCRAPE_SECONDS_MAX
     ) as response:
         text = response.read().decode()
-    return sum(
-        sample.value
+    return [
+        sample
         for family in parser.text_string_to_metric_families(text)
         for sample in family.samples
         if sample.name == name
-    )
+    ]
+
+
+def gauge(address: str, name: str) -> float:
+    """Return the sum of a metric of one server."""
+    return sum(sample.value for sample in samples(address, name))

@@ -2,15 +2,18 @@
 
 import asyncio
 import contextlib
+import itertools
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from google.protobuf.message import Message
 
 import tender
+from kit import buckets
+from kit.shard_map import ShardMap
 from tender import accounts, merchants, payments
 from tender.calls import Call
 from tests.checker import History
@@ -86,15 +89,91 @@ class Shop:
         return payments.reverse(
             original_request_id=request.request_id,
             payer_account_id=request.payer_account_id,
-            merchant_id=self.merchant_id,
+            merchant_id=request.merchant_id,
         )
 
 
-async def open_shop(recorder: Recorder, customers: int = 20, funds: int = FUNDS) -> Shop:
-    """A merchant with a fee, and customers with money."""
-    name = tender.new_request_id()
+class Customers(Protocol):
+    """Those who pay, and whom they pay."""
+
+    @property
+    def customers(self) -> list[str]: ...
+
+    def pay(self, number: int, cents: int = 100, **options: Any) -> Call[Any]:
+        """Return a call with which a customer pays."""
+
+    def reverse(self, original: Call[Any]) -> Call[Any]:
+        """Return a call that undoes a payment."""
+
+
+@dataclass(frozen=True)
+class Town:
+    """A shop on each shard; customers of every shard buy at all of them."""
+
+    shops: dict[str, Shop]
+    """By shard."""
+
+    @property
+    def customers(self) -> list[str]:
+        return [customer for shop in self.shops.values() for customer in shop.customers]
+
+    def pay(self, number: int, cents: int = 100, **options: Any) -> Call[Any]:
+        """Return a call with which a customer pays; a quarter of four shops is the own one."""
+        customers, shops = self.customers, list(self.shops.values())
+        return payments.authorize(
+            payer_account_id=customers[number % len(customers)],
+            merchant_id=shops[number // len(customers) % len(shops)].merchant_id,
+            amount=tender.money("EUR", cents),
+            **options,
+        )
+
+    def reverse(self, original: Call[Any]) -> Call[Any]:
+        """Return a call that undoes a payment."""
+        return self.shops[next(iter(self.shops))].reverse(original)
+
+
+def names_on(homes: ShardMap, shard: str) -> Iterator[tuple[str, str]]:
+    """Yield regions and new names, of users or merchants, whose home is a shard."""
+    [region] = {one.region for one in homes.ranges if one.shard == shard}
+    start = tender.new_request_id()
+    for number in itertools.count():
+        name = f"{start}-{number}"
+        if homes.shard_of(region, buckets.bucket_of_owner(region, name)) == shard:
+            yield region, name
+
+
+async def open_town(
+    recorder: Recorder, homes: ShardMap, customers: int = 3, funds: int = FUNDS
+) -> Town:
+    """A shop with customers on every shard."""
+    shards = sorted({one.shard for one in homes.ranges})
+    opened = await asyncio.gather(
+        *(open_shop(recorder, customers, funds, names_on(homes, shard)) for shard in shards)
+    )
+    return Town(dict(zip(shards, opened, strict=True)))
+
+
+def _any_names() -> Iterator[tuple[str, str]]:
+    while True:
+        yield "", tender.new_request_id()
+
+
+async def open_shop(
+    recorder: Recorder,
+    customers: int = 20,
+    funds: int = FUNDS,
+    names: Iterator[tuple[str, str]] | None = None,
+) -> Shop:
+    """A merchant with a fee, and customers with money, where their names belong."""
+    names = names or _any_names()
+    region, name = next(names)
     wallet = await recorder.surely(
-        accounts.create(user_id=name, currency_code="EUR", kind=tender.Account.KIND_MERCHANT_WALLET)
+        accounts.create(
+            user_id=name,
+            currency_code="EUR",
+            kind=tender.Account.KIND_MERCHANT_WALLET,
+            region=region,
+        )
     )
     terms = tender.SettlementTerms(
         currency_code="EUR",
@@ -104,12 +183,14 @@ async def open_shop(recorder: Recorder, customers: int = 20, funds: int = FUNDS)
         ),
     )
     merchant = await recorder.surely(
-        merchants.create(reference=name, display_name="Shop", settlement_terms=[terms])
+        merchants.create(
+            reference=name, display_name="Shop", settlement_terms=[terms], region=region
+        )
     )
 
-    async def open_customer(number: int) -> str:
+    async def open_customer(home: tuple[str, str]) -> str:
         opened = await recorder.surely(
-            accounts.create(user_id=f"{name}-{number}", currency_code="EUR")
+            accounts.create(user_id=home[1], currency_code="EUR", region=home[0])
         )
         await recorder.surely(
             accounts.transfer(
@@ -120,16 +201,16 @@ async def open_shop(recorder: Recorder, customers: int = 20, funds: int = FUNDS)
         )
         return opened.account.id
 
-    opened = await asyncio.gather(*map(open_customer, range(customers)))
+    opened = await asyncio.gather(*map(open_customer, itertools.islice(names, customers)))
     return Shop(merchant.merchant.id, wallet.account.id, opened)
 
 
 @dataclass
 class Load:
-    """A mixed load on one shop by clients that never stop at a lost answer."""
+    """A mixed load on one shop, or a town of them, by clients that never stop at a lost answer."""
 
     recorder: Recorder
-    shop: Shop
+    shop: Customers
     seed: int
     answered: list[tuple[float, float]] = field(default_factory=list)
     """When each call began and when it was answered, on the monotonic clock."""
@@ -213,6 +294,6 @@ class Load:
         )
 
 
-def new_load(recorder: Recorder, shop: Shop) -> Load:
+def new_load(recorder: Recorder, shop: Customers) -> Load:
     """A load whose seed is shown when its test fails."""
     return Load(recorder, shop, seed=random.SystemRandom().randrange(1_000_000))

@@ -1,7 +1,7 @@
-"""What the database holds of one history: plain rows, read in one snapshot."""
+"""What the databases hold of one history: plain rows, each shard's read in one snapshot."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import asyncpg
@@ -31,24 +31,60 @@ FROM payments WHERE payer_account_id = ANY($1::text[])
 MARKS = "SELECT account_id, transfer_id FROM account_marks WHERE account_id = ANY($1::text[])"
 ACCOUNTS = "SELECT * FROM accounts WHERE id = ANY($1::text[])"
 MERCHANTS = "SELECT * FROM merchants WHERE id = ANY($1::text[])"
+CLEARING = "SELECT * FROM accounts WHERE tenant_id = $1 AND kind = 'CLEARING'"
+SUSPENDED = """
+SELECT t.* FROM transfers AS t
+JOIN accounts AS c ON c.id = t.credit_account_id
+JOIN accounts AS d ON d.id = t.debit_account_id
+WHERE c.tenant_id = $1 AND c.kind = 'SUSPENSE' AND d.kind = 'CLEARING'
+"""
+
+COPIED = ("version", "reference", "display_name", "state", "settlement_terms")
+"""Of a merchant, whose row is on every shard."""
 
 
 @dataclass
 class Rows:
-    """Rows by id."""
+    """Rows by id, of all shards."""
 
-    payments: dict[str, Row]
-    refunds: dict[str, Row]
-    transfers: dict[str, Row]
-    accounts: dict[str, Row]
-    merchants: dict[str, Row]
-    links: dict[str, Row]
-    marks: list[Row]
-    unbalanced: dict[str, int]
+    payments: dict[str, Row] = field(default_factory=dict)
+    refunds: dict[str, Row] = field(default_factory=dict)
+    transfers: dict[str, Row] = field(default_factory=dict)
+    accounts: dict[str, Row] = field(default_factory=dict)
+    merchants: dict[str, Row] = field(default_factory=dict)
+    links: dict[str, Row] = field(default_factory=dict)
+    clearing: dict[str, Row] = field(default_factory=dict)
+    suspended: dict[str, Row] = field(default_factory=dict)
+    """Transfers by which money that came from another shard went into suspense."""
+    marks: list[Row] = field(default_factory=list)
+    homes: dict[str, int] = field(default_factory=dict)
+    """On which shard an account or a payment is, counted from 0."""
+    problems: list[str] = field(default_factory=list)
+
+    def are_apart(self, one: str, other: str) -> bool:
+        """Say whether two accounts or payments are known to be on different shards."""
+        homes = (self.homes.get(one), self.homes.get(other))
+        return None not in homes and homes[0] != homes[1]
+
+    def add(self, shard: int, more: "Rows") -> None:
+        """Take in what another shard has; only a merchant may be on several."""
+        for name in ("payments", "refunds", "transfers", "accounts", "links", "clearing"):
+            mine, theirs = getattr(self, name), getattr(more, name)
+            if name != "links":
+                self.problems += [f"{name} {one}: on two shards" for one in mine.keys() & theirs]
+            mine.update(theirs)
+        for merchant_id, row in more.merchants.items():
+            mine = self.merchants.setdefault(merchant_id, row)
+            if any(mine[column] != row[column] for column in COPIED):
+                self.problems.append(f"merchant {merchant_id}: is not the same on all shards")
+        self.suspended.update(more.suspended)
+        self.marks += more.marks
+        self.homes.update(dict.fromkeys((*more.accounts, *more.payments), shard))
+        self.problems += more.problems
 
 
 class Database:
-    """A connection that sees one moment."""
+    """A shard's connection that sees one moment."""
 
     def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         self._connection = connection
@@ -69,6 +105,7 @@ class Database:
     ) -> Rows:
         """Return the named rows, and those that hang on them whether or not they are named."""
         found = await self._by_id(PAYMENTS, list(merchants), list(payments))
+        totals = await self._connection.fetch(TENANT_TOTALS, tenant_id)
         return Rows(
             payments=found,
             refunds=await self._by_id(REFUNDS, list(found)),
@@ -76,12 +113,41 @@ class Database:
             accounts=await self._by_id(ACCOUNTS, list(accounts)),
             merchants=await self._by_id(MERCHANTS, list(merchants)),
             links=await self._by_id(LINKS, list(accounts)),
+            clearing=await self._by_id(CLEARING, tenant_id),
+            suspended=await self._by_id(SUSPENDED, tenant_id),
             marks=[dict(row) for row in await self._connection.fetch(MARKS, list(accounts))],
-            unbalanced={
-                row["currency"]: row["total"]
-                for row in await self._connection.fetch(TENANT_TOTALS, tenant_id)
-            },
+            problems=[
+                f"accounts of the tenant in {row['currency']} add up to {row['total']}, not to 0"
+                for row in totals
+            ],
         )
 
     async def _by_id(self, query: str, *arguments: Any) -> dict[str, Row]:
         return {row["id"]: dict(row) for row in await self._connection.fetch(query, *arguments)}
+
+
+class Databases:
+    """All shards as one."""
+
+    def __init__(self, shards: Sequence[Database]) -> None:
+        self._shards = shards
+
+    async def keys(
+        self, tenant_id: str, request_ids: Iterable[str]
+    ) -> tuple[dict[str, Row], list[str]]:
+        """Return the stored request keys, and those that are stored twice."""
+        asked = list(request_ids)
+        found: dict[str, Row] = {}
+        twice: set[str] = set()
+        for shard in self._shards:
+            keys = await shard.keys(tenant_id, asked)
+            twice |= keys.keys() & found.keys()
+            found.update(keys)
+        return found, [f"request {one!r}: its key is stored on two shards" for one in sorted(twice)]
+
+    async def rows(self, tenant_id: str, **named: set[str]) -> Rows:
+        """Return the named rows of all shards, and those that hang on them."""
+        found = Rows()
+        for number, shard in enumerate(self._shards):
+            found.add(number, await shard.rows(tenant_id, **named))
+        return found

@@ -13,6 +13,8 @@ State = payment_pb2.Payment.State
 TERMINAL = frozenset({"VOIDED", "EXPIRED", "DECLINED", "FAILED"})
 
 AMOUNTS = ("captured", "capturable", "refunded", "refund_pending", "fee", "fee_refunded")
+REFUSES_TO_GIVE = frozenset({"ACCOUNT_FROZEN", "ACCOUNT_CLOSED", "MERCHANT_FUNDS_INSUFFICIENT"})
+"""Why a refund that was pending may fail: the merchant, on another shard, does not give."""
 FIXED = ("merchant_id", "payer_account_id", "settlement_account_id", "description")
 
 
@@ -75,8 +77,8 @@ def _add(story: Story, effect: Effect, payment: Any) -> list[str]:
     return problems
 
 
-def compare(story: Story, row: Row | None) -> list[str]:
-    """Compare a story with the payment's row."""
+def compare(story: Story, row: Row | None, refunds: dict[str, Row]) -> list[str]:
+    """Compare a story with the payment's row and the refunds' rows."""
     if not story.answers:
         return []
     if row is None:
@@ -99,7 +101,7 @@ def compare(story: Story, row: Row | None) -> list[str]:
                 f"{effect}: payment {row['id']} was {_state(payment)} for good, the database has"
                 f" {row['state']} at version {row['version']}"
             )
-    return problems + _beyond(story, row) + _asked(story)
+    return problems + _beyond(story, row, refunds) + _asked(story, refunds)
 
 
 def compare_refunds(story: Story, rows: dict[str, Row]) -> list[str]:
@@ -110,13 +112,22 @@ def compare_refunds(story: Story, rows: dict[str, Row]) -> list[str]:
         if row is None:
             problems.append(f"{effect}: refund {refund_id} is not in the database")
             continue
-        told = (story.payment_id, refund.amount.minor_units, refund.fee_refunded.minor_units)
+        failed = row["state"] == "FAILED"
+        fee = 0 if failed else refund.fee_refunded.minor_units
+        told = (story.payment_id, refund.amount.minor_units, fee)
         has = (row["payment_id"], row["amount"], row["fee_refunded"])
         if told != has:
             problems.append(f"{effect}: refund {refund_id} was {told}, the database has {has}")
-        if row["state"] == "FAILED" or refund.amount.currency_code != row["currency"]:
+        may_fail = _is_pending(refund) and row["failure_reason"] in REFUSES_TO_GIVE
+        done = row["state"] == "SUCCEEDED" or (failed and may_fail)
+        if not done or refund.amount.currency_code != row["currency"]:
             problems.append(f"{effect}: refund {refund_id} is {row['state']} {row['currency']}")
     return problems
+
+
+def _is_pending(refund: Any) -> bool:
+    """Say whether a refund, as it was answered, waits for the merchant's shard."""
+    return bool(refund.state == payment_pb2.Refund.STATE_PENDING)
 
 
 def _fixed(effect: Effect, payment: Any, row: Row) -> list[str]:
@@ -146,22 +157,33 @@ def _equal(effect: Effect, payment: Any, row: Row) -> list[str]:
     ]
 
 
-def _beyond(story: Story, row: Row) -> list[str]:
-    """A version that no client made can only be the expiry of the hold."""
+def _beyond(story: Story, row: Row, refunds: dict[str, Row]) -> list[str]:
+    """A version that no client made can only be the end of a refund, or the expiry of the hold."""
     version, (_, payment) = max(story.answers), story.latest
+    pending = [name for name, (_, refund) in story.refunds.items() if _is_pending(refund)]
     if row["version"] <= version:
         return []
-    kept = all(
-        row[name] == getattr(payment, name).minor_units for name in AMOUNTS if name != "capturable"
+    expires = payment.capturable.minor_units > row["capturable"]
+    expected = {name: getattr(payment, name).minor_units for name in AMOUNTS}
+    if pending:
+        known = [refunds[name] for name in story.refunds if name in refunds]
+        given = [one for one in known if one["state"] == "SUCCEEDED"]
+        expected["refund_pending"] = 0
+        expected["refunded"] = sum(one["amount"] for one in given)
+        expected["fee_refunded"] = sum(one["fee_refunded"] for one in given)
+    if expires:
+        expected["capturable"] = 0
+    kept = all(row[name] == amount for name, amount in expected.items())
+    state = ("CAPTURED" if row["captured"] else "EXPIRED") if expires else _state(payment)
+    expired = not expires or (
+        row["hold_expires_at"] is not None and row["hold_expires_at"] <= row["updated_at"]
     )
-    expired = (
-        row["version"] == version + 1
-        and row["state"] == ("CAPTURED" if row["captured"] else "EXPIRED")
-        and row["capturable"] == 0 < payment.capturable.minor_units
-        and row["hold_expires_at"] is not None
-        and row["hold_expires_at"] <= row["updated_at"]
-    )
-    if kept and expired:
+    # A reversal may take two steps in one answer; each refund that was pending takes one by itself.
+    steps = len(story.answers) + len(pending) + expires
+    reversals = sum(effect.method == "REVERSE_PAYMENT" for effect, _ in story.answers.values())
+    counted = not pending or steps <= row["version"] <= steps + reversals
+    beyond = row["version"] - version <= len(pending) + expires
+    if kept and expired and counted and beyond and row["state"] == state:
         return []
     return [
         f"payment {row['id']}: the database has version {row['version']} ({row['state']}), but the"
@@ -169,7 +191,7 @@ def _beyond(story: Story, row: Row) -> list[str]:
     ]
 
 
-def _asked(story: Story) -> list[str]:
+def _asked(story: Story, refunds: dict[str, Row]) -> list[str]:
     """Add up what was asked and compare it with the latest answer."""
     if len(story.births) != 1:
         return []
@@ -184,13 +206,21 @@ def _asked(story: Story) -> list[str]:
     captured += sum(one.request.amount.minor_units for one in explicit)
     if len(explicit) < len(story.captures):
         captured = request.amount.minor_units  # A capture without an amount takes all that is left.
-    refunded = 0
-    for one, refund in story.refunds.values():
+    refunded = failed = 0
+    for name, (one, refund) in story.refunds.items():
         refunded += refund.amount.minor_units
+        if name in refunds and refunds[name]["state"] == "FAILED":
+            failed += refund.amount.minor_units
         asked = one.method == "REFUND_PAYMENT" and one.request.HasField("amount")
         if asked and one.request.amount != refund.amount:
             problems.append(f"{one}: another amount was refunded, {refund.amount.minor_units}")
-    expected = {"captured": captured, "refunded": refunded, "fee": _fee(payment, captured)}
+    expected = {"captured": captured, "fee": _fee(payment, captured)}
+    back = payment.refunded.minor_units + payment.refund_pending.minor_units
+    if not refunded - failed <= back <= refunded:
+        problems.append(
+            f"{effect}: payment {payment.id} has refunded {back}, what was asked adds up to"
+            f" {refunded}"
+        )
     for name, value in expected.items():
         told_value = getattr(payment, name).minor_units
         if told_value != value:
@@ -216,7 +246,9 @@ def _fee_returned(effect: Effect, payment: Any) -> list[str]:
     least, most = 0, payment.fee.minor_units
     if payment.fee_schedule.refund_policy != merchant_pb2.FEE_REFUND_POLICY_RETURN:
         most = 0
-    elif payment.refunded.minor_units == payment.captured.minor_units:
+    elif payment.captured.minor_units == (
+        payment.refunded.minor_units + payment.refund_pending.minor_units
+    ):
         least = most
     if least <= payment.fee_refunded.minor_units <= most:
         return []

@@ -15,7 +15,10 @@ SPARE_SECONDS = 5.0
 
 def stop_seconds(loaded: settings.Settings) -> float:
     """How long a server may take by its settings."""
-    return loaded.quiet_seconds + loaded.drain_seconds + identity.LOOKUP_TIMEOUT_SECONDS
+    if isinstance(loaded, settings.GatewaySettings):
+        return loaded.quiet_seconds + loaded.drain_seconds + identity.LOOKUP_TIMEOUT_SECONDS
+    assert isinstance(loaded, settings.ProcessorSettings)
+    return loaded.drain_seconds
 
 
 @pytest.mark.parametrize("name", files.OVERLAYS)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,14 +55,22 @@ class Two:
 @pytest.fixture(params=["http2", "grpc"])
 async def two(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Two]:
     processors = (ScriptedProcessor({"s1": 1}, BOTH), ScriptedProcessor({"s2": 1}, BOTH))
+    async with in_front_of(processors, tmp_path, request.param) as served:
+        yield served
+
+
+@asynccontextmanager
+async def in_front_of(
+    processors: tuple[ScriptedProcessor, ScriptedProcessor], folder: Path, edge: str
+) -> AsyncIterator[Two]:
     targets = (conftest.free_address(), conftest.free_address())
     address = conftest.free_address()
     gateway = settings.GatewaySettings(
-        **conftest.write_secrets(tmp_path),
+        **conftest.write_secrets(folder),
         gateway_listen=address,
         processor_targets=targets,
         metrics_listen="127.0.0.1:0",
-        gateway_edge=request.param,
+        gateway_edge=edge,
         quiet_seconds=0,
     )
     stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -238,6 +246,34 @@ async def test_a_region_that_is_not_here_is_refused_in_words(two: Two) -> None:
     answer = await refusal(two.call("CreateAccount", opened))
     assert (answer.code, answer.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "REGION_UNKNOWN")
     assert not any(processor.commands for processor in two.processors)
+
+
+@pytest.mark.parametrize("edge", ["http2", "grpc"])
+async def test_before_any_map_is_known_nothing_is_refused_for_good_nor_kept_for_long(
+    tmp_path: Path, edge: str
+) -> None:
+    processors = (ScriptedProcessor({}), ScriptedProcessor({}))
+    for processor in processors:
+        processor.refuses_streams = True
+    async with in_front_of(processors, tmp_path, edge) as two:
+        opened = account_pb2.CreateAccountRequest(
+            request_id="a", user_id="ada", currency_code="EUR", region="us"
+        )
+        answer = await refusal(two.call("CreateAccount", opened))
+        assert (answer.code, answer.reason) == (
+            grpc.StatusCode.UNAVAILABLE,
+            "SHARD_UNAVAILABLE",
+        )
+        waiting = asyncio.create_task(refusal(two.call("AuthorizePayment", requests.authorize())))
+        await until(lambda: processors[0].key_lookups or processors[1].key_lookups)
+        await asyncio.sleep(0.2)
+        for processor, shard in zip(processors, ("s1", "s2"), strict=True):
+            processor.refuses_streams = False
+            processor.say({shard: 1}, BOTH)
+
+        async with asyncio.timeout(CALL_SECONDS_MAX / 2):
+            assert (await waiting).code == grpc.StatusCode.UNAVAILABLE
+        assert (await two.pay(FIRST, "after")).payment.description == "after"
 
 
 async def test_a_map_that_is_not_whole_changes_nothing(two: Two) -> None:

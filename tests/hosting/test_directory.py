@@ -43,7 +43,7 @@ async def test_all_that_is_known_is_told_at_once(host: Host) -> None:
     assert ShardMap.from_message(known.shard_map) == MAP
 
 
-async def test_a_sign_of_life_comes_every_second(host: Host) -> None:
+async def test_a_sign_of_life_comes_twice_a_second(host: Host) -> None:
     watching = host.watch()
     async with asyncio.timeout(WAIT_SECONDS_MAX):
         first = await watching.read()

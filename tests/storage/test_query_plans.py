@@ -63,10 +63,28 @@ FILL_MARKS = """
     SELECT 'acc_eu_' || n % 100, 'trf_eu_' || lpad(n::text, 12, '0')
       FROM generate_series(1, $1::int) AS n
 """
-
+FILL_SENT = """
+    INSERT INTO legs_sent (
+        destination, number, seq, transfer_id, payment_id, state, body, created_at
+    )
+    SELECT 's2', n, 1, 'trf_eu_' || n, 'pay_eu_' || n, '', '{"account_id":"acc_us_7"}', now()
+      FROM generate_series(1, $1::int) AS n
+"""
+FILL_RECEIVED = """
+    INSERT INTO legs_received (
+        source, number, seq, transfer_id, payment_id, remote_account_id, outcome, body, created_at
+    )
+    SELECT 's2', n, 1, 'trf_us_' || n, 'pay_us_' || n, 'acc_us_7', 'POSTED', '{}', now()
+      FROM generate_series(1, $1::int) AS n
+"""
+FILL_ACKNOWLEDGED = """
+    INSERT INTO legs_acknowledged (destination, number)
+    SELECT 's' || n, 7 FROM generate_series(1, $1::int) AS n
+"""
 
 FILLS: Final = (
-    FILL_TRANSFERS, FILL_REFUNDS, FILL_REQUESTS, FILL_JOURNAL, FILL_ACCOUNTS, FILL_MARKS
+    FILL_TRANSFERS, FILL_REFUNDS, FILL_REQUESTS, FILL_JOURNAL, FILL_ACCOUNTS, FILL_MARKS,
+    FILL_SENT, FILL_RECEIVED, FILL_ACKNOWLEDGED,
 )  # fmt: skip
 
 
@@ -129,6 +147,12 @@ GUARDED: Final[dict[str, tuple[str, list[Any], set[str]]]] = {
         chains.BALANCE_AT,
         ["acc_eu_7", ids.first_at(ids.TRANSFER, REGION, 10**15), instant(10**15)],
         {"account_marks_pkey", "accounts_pkey", "transfers_pkey"},
+    ),
+    "legs": (S.LEGS, ["pay_eu_7", 100], {"legs_sent_payment_idx", "legs_acknowledged_pkey"}),
+    "other sides": (
+        S.OTHER_SIDES,
+        [["trf_eu_7", "trf_us_8"]],
+        {"legs_sent_transfer_idx", "legs_received_transfer_idx"},
     ),
     "refunds": (S.REFUNDS, ["pay_eu_7", 100], {"refunds_payment_idx"}),
     "payment by request": (

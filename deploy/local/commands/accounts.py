@@ -102,10 +102,16 @@ def _transfer_row(it: tender.Transfer) -> tuple[str, ...]:
         it.id,
         output.plain(tender.Transfer.Reason, it.reason).lower().replace("_", " "),
         output.money(it.amount),
-        it.source_account_id,
-        it.destination_account_id,
+        _side(it, it.source_account_id),
+        _side(it, it.destination_account_id),
         output.moment(it.create_time),
     )
+
+
+def _side(it: tender.Transfer, account_id: str) -> str:
+    """Return who gave or got: for a clearing account the one on the other shard behind it."""
+    is_between = account_id.startswith("sys_") and it.remote_account_id
+    return it.remote_account_id if is_between else account_id
 
 
 @calling.command(app, "freeze", "tender account freeze acc_...")

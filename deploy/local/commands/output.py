@@ -34,6 +34,7 @@ STATE_COLOURS = {
     "PROCESSING": WAITING,
     "PENDING": WAITING,
     "IN_DOUBT": WAITING,
+    "SUSPENSE": WAITING,
 }
 # Wider than any table: ids are there to be copied, so that nothing is ever cut or wrapped.
 WIDTH = 500
@@ -85,6 +86,8 @@ def payment(it: tender.Payment) -> Rows:
     ]
     if it.decline_reason:
         rows.insert(2, ("reason", plain(payment_pb2.DeclineReason, it.decline_reason)))
+    if it.refund_pending.minor_units:
+        rows.append(("on its way back", money(it.refund_pending)))
     if it.capturable.minor_units:
         rows.append(("held until", moment(it.hold_expire_time)))
     if it.description:
@@ -93,12 +96,25 @@ def payment(it: tender.Payment) -> Rows:
 
 
 def refund(it: tender.Refund) -> Rows:
-    return [
+    rows = [
         ("refund", it.id),
         ("state", state(tender.Refund.State, it.state)),
         ("amount", money(it.amount)),
         ("fee returned", money(it.fee_refunded)),
         ("payment", it.payment_id),
+    ]
+    if it.failure_reason:
+        rows.insert(2, ("reason", it.failure_reason))
+    return rows
+
+
+def leg(it: tender.Leg) -> Rows:
+    return [
+        ("to another shard", it.transfer_id),
+        ("state", state(tender.Leg.State, it.state)),
+        ("amount", money(it.amount)),
+        ("account", it.account_id),
+        ("sent", moment(it.create_time)),
     ]
 
 
@@ -128,6 +144,8 @@ def transfer(it: tender.Transfer) -> Rows:
     ]
     if it.decline_reason:
         rows.insert(2, ("reason", plain(payment_pb2.DeclineReason, it.decline_reason)))
+    if it.remote_account_id:
+        rows.append(("on another shard", it.remote_account_id))
     return rows
 
 

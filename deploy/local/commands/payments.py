@@ -166,13 +166,14 @@ def show(
         str, typer.Argument(metavar="ID", help="Of a payment, an account or a merchant.")
     ],
 ) -> None:
-    """Show a payment with its refunds, an account or a merchant, whichever the id is of."""
+    """Show a payment with refunds and legs, an account or a merchant, whichever the id is of."""
     client = session.client
     match resource_id.partition("_")[0]:
         case "pay":
             found = client.get_payment(payment_id=resource_id)
-            refunds = [output.refund(each) for each in found.refunds]
-            session.output.one(found, found.payment.id, output.payment(found.payment), *refunds)
+            below = [output.leg(each) for each in found.legs]
+            below += [output.refund(each) for each in found.refunds]
+            session.output.one(found, found.payment.id, output.payment(found.payment), *below)
         case "acc" | "sys":
             of_account = client.get_account(account_id=resource_id)
             session.output.one(of_account, resource_id, output.account(of_account.account))
