@@ -60,6 +60,8 @@ BISECTIONS: Final = processor("tender_lane_bisections_total", **S1, tenant="dev"
 UNTIL_THEN: Final = (stays(1, TEN_MINUTES), stays(2))
 WAITING_SINCE: Final = processor("tender_legs_waiting_since_timestamp_seconds", **S1)
 LEGS_STOPPED: Final = processor("tender_legs_stopped_total", **S1)
+REPLICA_UP: Final = processor("tender_replica_up", **S1, replica="1")
+REPLICA_LAG: Final = processor("tender_replica_lag_seconds", **S1, replica="1")
 RESENT: Final = gateway("tender_gateway_lane_resent_total")
 IN_FLIGHT: Final = gateway("tender_gateway_in_flight")
 CONNECTED: Final = gateway("tender_gateway_lane_connected", **S1)
@@ -277,6 +279,22 @@ CASES: Final[Mapping[str, tuple[Case, ...]]] = {
             healthy=none_slower(READ_SECONDS, 0.25, 0.5),
             says="1 % of the reads take longer than 375ms.",
             true_at=5,
+        ),
+    ),
+    "TenderReplicaAway": (
+        Case(
+            fires={REPLICA_UP: stays(0)},
+            healthy={REPLICA_UP: stays(1)},
+            says="Replica 1 of shard s1 answers no reads.",
+            labels=S1 | {"replica": "1"},
+        ),
+    ),
+    "TenderReplicaLags": (
+        Case(
+            fires={REPLICA_LAG: stays(6)},
+            healthy={REPLICA_LAG: stays(5)},
+            says="Replica 1 of shard s1 was equal to its primary 6s ago.",
+            labels=S1 | {"replica": "1"},
         ),
     ),
     "TenderShedding": (
