@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import re
 import shlex
+import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack
@@ -12,14 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local import folder, ports
+from deploy.local import folder
 from deploy.local.stack import Stack, StackOptions
 from storage import migrate
 from storage.shards.store import ShardMapStore
 from tests.acceptance import versions
 from tests.acceptance.conftest import agree, connect, measured
+from tests.acceptance.fleet import GATEWAYS, PROCESSORS, SERVERS, Fleet
 from tests.acceptance.load import Load, Recorder, new_load, open_shop
-from tests.acceptance.versions import PRESENT, Fleet, Version
+from tests.acceptance.versions import PRESENT, Version
 from tests.checker import History
 
 CLIENTS = 3
@@ -48,9 +50,9 @@ async def fleet(engines_of_older: Stack, older: Version, tmp_path: Path) -> Asyn
     first_map = ShardMapStore(stack.endpoints.owner_url)
     await first_map.write_first(stack.options.layout().first_map())
     await first_map.close()
-    fleet = Fleet(stack.endpoints, addresses(), tmp_path, stack.options.region)
+    fleet = Fleet(stack.endpoints, stack.options.region, tmp_path)
     try:
-        starts = (asyncio.to_thread(fleet.start, name, older) for name in versions.names())
+        starts = (asyncio.to_thread(fleet.start, name, older) for name in SERVERS)
         await asyncio.gather(*starts)
         yield fleet
     finally:
@@ -65,12 +67,6 @@ def written_commands() -> list[list[str]]:
     return [[line.strip() for line in block.splitlines()] for block in blocks]
 
 
-def addresses() -> dict[str, str]:
-    servers = versions.names()
-    chosen = ports.choose([*servers, *(f"{name}_metrics" for name in servers)], {})
-    return {name: f"{ports.LOOPBACK}:{port}" for name, port in chosen.items()}
-
-
 def test_the_page_on_upgrades_verifies_then_migrates() -> None:
     commands = [[line.split()[:2] for line in block] for block in written_commands()]
 
@@ -80,6 +76,30 @@ def test_the_page_on_upgrades_verifies_then_migrates() -> None:
 def test_each_version_runs_from_its_own_tree(older: Version) -> None:
     assert older.where_it_runs_from() == older.tree
     assert PRESENT.where_it_runs_from() == PRESENT.tree
+
+
+def test_a_shallow_clone_fetches_the_older_version(tmp_path: Path) -> None:
+    shallow = shallow_clone(tmp_path)
+
+    found = versions.older(tmp_path / "older", shallow)
+
+    assert (found.migrations / "0001_ledger.sql").is_file()
+
+
+def test_a_clone_that_cannot_have_the_older_version_says_so(tmp_path: Path) -> None:
+    shallow = shallow_clone(tmp_path)
+    subprocess.run(["git", "-C", shallow, "remote", "remove", "origin"], check=True)
+
+    with pytest.raises(versions.NotInHistory, match="git fetch --unshallow"):
+        versions.older(tmp_path / "older", shallow)
+
+
+def shallow_clone(folder: Path) -> Path:
+    clone = folder / "shallow"
+    source = f"file://{versions.ROOT}"  # A path would be copied whole.
+    options = ["-c", "safe.directory=*", "clone", "--quiet", "--depth=1"]
+    subprocess.run(["git", *options, source, clone], check=True, timeout=60)
+    return clone
 
 
 def test_what_the_older_version_migrated_is_still_there_unchanged(older: Version) -> None:
@@ -94,7 +114,7 @@ def test_what_the_older_version_migrated_is_still_there_unchanged(older: Version
     )
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_an_upgrade_and_the_way_back_fail_no_call(
     engines_of_older: Stack, older: Version, fleet: Fleet
 ) -> None:
@@ -103,7 +123,7 @@ async def test_an_upgrade_and_the_way_back_fail_no_call(
     async with AsyncExitStack() as clients:
         loads = [
             await clients.enter_async_context(loaded(fleet, endpoints, name, history))
-            for name in versions.GATEWAYS
+            for name in GATEWAYS
         ]
 
         async def each_becomes(names: Sequence[str], version: Version) -> None:
@@ -122,10 +142,10 @@ async def test_an_upgrade_and_the_way_back_fail_no_call(
         before, schema = written_commands()
         await tender(older, before)
         await tender(PRESENT, schema)
-        await each_becomes(versions.PROCESSORS, PRESENT)
-        await each_becomes(versions.GATEWAYS, PRESENT)
+        await each_becomes(PROCESSORS, PRESENT)
+        await each_becomes(GATEWAYS, PRESENT)
         # And back, the processors alone, so that the gateways are newer.
-        await each_becomes(versions.PROCESSORS, older)
+        await each_becomes(PROCESSORS, older)
 
     unknown = sum(load.recorder.unknown for load in loads)
     answered = sum(len(load.answered) for load in loads)
@@ -139,7 +159,7 @@ async def loaded(
     fleet: Fleet, endpoints: folder.Endpoints, gateway: str, history: History
 ) -> AsyncIterator[Load]:
     """Keep clients of one gateway busy during the block."""
-    reached = dataclasses.replace(endpoints, gateway=fleet.target(gateway))
+    reached = dataclasses.replace(endpoints, gateway=fleet.targets[gateway])
     async with connect(reached) as client:
         recorder = Recorder(client, history)
         load = new_load(recorder, await open_shop(recorder))

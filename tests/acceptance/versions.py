@@ -1,15 +1,14 @@
-"""An older version of Tender beside the present one: its tree, its servers and its commands."""
+"""An older version of Tender beside the present one: its tree, out of Git, and its commands."""
 
 import io
 import subprocess
 import sys
 import tarfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from deploy.local import folder, servers, supervisor
+from deploy.local import servers
 
 ROOT: Final = Path(__file__).parents[2]
 
@@ -21,7 +20,7 @@ PACKAGES: Final = ("tender", "gateway", "processor", "storage", "kit", "deploy")
 """What the wheel has."""
 
 GIT_SECONDS_MAX: Final = 60
-COMMAND_SECONDS_MAX: Final = 60
+COMMAND_SECONDS_MAX: Final = 120
 
 
 class NotInHistory(Exception):
@@ -70,12 +69,12 @@ class Version:
 PRESENT: Final = Version("present", ROOT)
 
 
-def older(into: Path) -> Version:
+def older(into: Path, clone: Path = ROOT) -> Version:
     """Put the tree of UPGRADE_FROM there. Raises NotInHistory."""
-    if _git("cat-file", "-e", f"{UPGRADE_FROM}^{{commit}}").returncode:
+    if _git(clone, "cat-file", "-e", f"{UPGRADE_FROM}^{{commit}}").returncode:
         # A shallow clone has not everything; most servers give a commit that is asked for.
-        _git("fetch", "--quiet", "--depth=1", "origin", UPGRADE_FROM)
-    done = _git("archive", UPGRADE_FROM, *PACKAGES)
+        _git(clone, "fetch", "--quiet", "--depth=1", "origin", UPGRADE_FROM)
+    done = _git(clone, "archive", UPGRADE_FROM, *PACKAGES)
     if done.returncode:
         raise NotInHistory(
             f"the version to upgrade from, {UPGRADE_FROM[:12]}, is not in this clone: "
@@ -86,94 +85,10 @@ def older(into: Path) -> Version:
     return Version("older", into)
 
 
-def _git(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+def _git(clone: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        ["git", "-C", str(ROOT), "-c", f"safe.directory={ROOT}", *arguments],
+        ["git", "-C", str(clone), "-c", f"safe.directory={clone}", *arguments],
         capture_output=True,
         timeout=GIT_SECONDS_MAX,
         check=False,
     )
-
-
-@dataclass(frozen=True)
-class Server:
-    """A place where either version of a server may run."""
-
-    name: str
-    module: str
-    target: str
-    settings: dict[str, str]
-
-
-class Fleet:
-    """Two processors and two gateways, each replaced by another version on its own."""
-
-    def __init__(
-        self, endpoints: folder.Endpoints, ports: Mapping[str, str], logs: Path, region: str
-    ) -> None:
-        """`ports` are addresses by name: those in `names`, and of each its metrics'."""
-        self._logs = logs
-        self._children = supervisor.Supervisor(lambda _event: None, lambda _who: None)
-        processors = ",".join(ports[name] for name in PROCESSORS)
-        common = {
-            "TENDER_INTERNAL_TOKEN_FILE": str(endpoints.internal_token_file),
-            "TENDER_REDIS_URL": endpoints.redis_url,
-            "TENDER_REGION": region,
-        }
-        processor = common | {
-            "TENDER_DATABASE_URL": endpoints.processor_url,
-            "TENDER_QUERY_DATABASE_URL": endpoints.query_url,
-            "TENDER_PEER_TARGETS": processors,
-            "TENDER_SHARD": "s1",
-        }
-        gateway = common | {
-            "TENDER_API_KEY_PEPPER_FILE": str(endpoints.api_key_pepper_file),
-            "TENDER_PROCESSOR_TARGETS": processors,
-        }
-        own = {name: {"TENDER_METRICS_LISTEN": ports[f"{name}_metrics"]} for name in names()}
-        self._servers = {
-            name: Server(
-                name,
-                "deploy.servers.processor",
-                ports[name],
-                processor | own[name] | {"TENDER_PROCESSOR_LISTEN": ports[name]},
-            )
-            for name in PROCESSORS
-        } | {
-            name: Server(
-                name,
-                "deploy.servers.gateway",
-                ports[name],
-                gateway | own[name] | {"TENDER_GATEWAY_LISTEN": ports[name]},
-            )
-            for name in GATEWAYS
-        }
-
-    def target(self, name: str) -> str:
-        """Return the address of a server."""
-        return self._servers[name].target
-
-    def start(self, name: str, version: Version) -> None:
-        """Start a server of this version and wait until it serves."""
-        server = self._servers[name]
-        environment = version.environment() | server.settings
-        log = self._logs / f"{name}-{version.name}.log"
-        self._children.add(servers.service(name, server.module, server.target, environment, log))
-        self._children.await_ready(name)
-
-    def replace(self, name: str, version: Version) -> None:
-        """Stop a server in order, and start this version in its place."""
-        self._children.stop(name)
-        self.start(name, version)
-
-    def stop(self) -> None:
-        self._children.stop_all()
-
-
-PROCESSORS: Final = ("processor1", "processor2")
-GATEWAYS: Final = ("gateway1", "gateway2")
-
-
-def names() -> tuple[str, ...]:
-    """Return every server of a fleet."""
-    return PROCESSORS + GATEWAYS
