@@ -241,6 +241,11 @@ class LaneMeter:
             self._commands[method, outcome] = counter
         counter.inc(count)
 
+    def show_nothing(self) -> None:
+        """Leave no state of a lane that others hold from now on."""
+        for gauge in (self.queue_depth, self.clock_skew, self.legs_pending):
+            gauge.set(0)
+
     def count_takeover(self, cause: str, seconds: float) -> None:
         """Count a takeover, and how long it took."""
         LANE_TAKEOVERS.labels(self._shard, cause).inc()

@@ -233,6 +233,13 @@ class ProcessorSettings(Settings):
         description="A standby that may be further behind than that answers no reads while the "
         "primary does.",
     )
+    handover_after_seconds: float = Field(
+        10,
+        ge=0,
+        le=3_600,
+        description="How long another processor must be heard without a break before lanes that "
+        "belong with it are handed to it.",
+    )
     sweep_interval_seconds: float = Field(
         1, gt=0, le=3_600, description="Between two sweeps of expired holds and old request keys."
     )

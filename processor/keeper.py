@@ -34,11 +34,12 @@ class Keeper:
         *,
         changed: asyncio.Event,
         end_streams: Callable[[str], None],
-        steady_seconds: float = sharing.STEADY_SECONDS,
+        steady_seconds: float,
     ) -> None:
         """`name` is what this process tells of itself; `changed` is set when others say news.
 
         The lanes are those that this process may hold, each running and not pursued yet.
+        A peer heard for `steady_seconds` is handed what belongs with it.
         `end_streams` is told the shard of each lane that is given up, once it is.
         """
         self._name = name
@@ -51,7 +52,7 @@ class Keeper:
         self._held: set[str] = set()
         self._orphaned_since: dict[str, float] = {}
         self._last_holder: dict[str, str] = {}
-        self._fenced_at = -math.inf
+        self._lost_at: dict[str, float] = {}
 
     async def run(self) -> None:
         """Look at every lane, whenever something changes, until cancelled."""
@@ -99,7 +100,7 @@ class Keeper:
             if lane.is_open:
                 self._keep(group, shard, lane, peers, now)
             elif (holder := sharing.holder(shard, peers)) is not None:
-                self._leave_to(group, shard, lane, holder, now)
+                self._leave_to(group, shard, lane, holder)
             else:
                 self._seek(shard, lane, peers, now)
 
@@ -112,6 +113,7 @@ class Keeper:
         now: float,
     ) -> None:
         self._held.add(shard)
+        self._lost_at.pop(shard, None)
         self._orphaned_since.pop(shard, None)
         if sharing.should_hand_over(shard, self._name, peers, now, self._steady_seconds):
             log.info("lane_handed_over", shard=shard)
@@ -125,26 +127,27 @@ class Keeper:
         shard: str,
         lane: Lane,
         holder: sharing.Peer,
-        now: float,
     ) -> None:
         self._orphaned_since.pop(shard, None)
         self._last_holder[shard] = holder.name
-        if shard in self._held:
+        if shard in self._held or self._lost_at.pop(shard, None) is not None:
             self._held.discard(shard)
-            self._fenced_at = now
             log.warning("lane_taken", shard=shard, by=holder.name)
         if lane.is_pursued:
             self._give_up(group, shard, lane, 0.0)
 
     def _seek(self, shard: str, lane: Lane, peers: list[sharing.Peer], now: float) -> None:
         orphaned_seconds = now - self._orphaned_since.setdefault(shard, now)
+        if shard in self._held:
+            self._held.discard(shard)
+            self._lost_at[shard] = now
         if lane.is_pursued or sharing.should_open(shard, self._name, peers, orphaned_seconds):
-            fenced_seconds = now - self._fenced_at
+            lost_seconds = now - self._lost_at.get(shard, -math.inf)
             lane.pursue(
                 self._cause(shard, peers),
                 # One that listens to nobody cannot say who is not heard.
                 evicts=self._others.are_any
-                and sharing.should_evict(orphaned_seconds, fenced_seconds),
+                and sharing.should_evict(orphaned_seconds, lost_seconds),
             )
 
     def _cause(self, shard: str, peers: list[sharing.Peer]) -> str:

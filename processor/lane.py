@@ -292,6 +292,7 @@ class Lane:
     async def _let_go(self) -> None:
         """Free the lane for its next owner, and say so as soon as it can be opened."""
         self._finish([(entry, MOVED) for entry in self._room])
+        self._meter.show_nothing()
         await self._storage.close()
         self._pursued.clear()
         self._leaving = self._stopped

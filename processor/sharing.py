@@ -10,17 +10,13 @@ from typing import Final, NamedTuple
 ORPHAN_SECONDS: Final = 1.0
 """A lane that nobody tells of for so long is opened by whoever can: the preferred one cannot."""
 
-STEADY_SECONDS: Final = 10.0
-"""A processor that is heard without a break for so long is given the lanes that prefer it; one that
-crashes again and again is given none."""
-
 EVICT_SECONDS: Final = 0.5
 """Where no lease tells whether an owner lives, its session is ended when the lane was told by
 nobody for so long; its owner then was silent for longer than a busy machine makes it."""
 
-FENCED_SECONDS: Final = 30.0
-"""Who was itself evicted ends nobody's session without a lease for so long. Else two processors
-that reach the database and not each other would end one another's for ever."""
+LOST_SECONDS: Final = 30.0
+"""Who lost a lane and hears of no new owner ends nobody's session without a lease for so long. Else
+two processors that reach the database and not each other would end one another's for ever."""
 
 
 class Peer(NamedTuple):
@@ -64,7 +60,8 @@ def should_hand_over(
 ) -> bool:
     """Say whether to give up a lane that is held here, because it belongs with another.
 
-    The other one is then the first to open it, and has no reason to give it back.
+    The other one is then the first to open it, and has no reason to give it back. Who crashes
+    again and again is never heard for `steady_seconds`, and is given none.
     """
     best = preferred(shard, (own_name, *_staying(peers)))
     return best != own_name and all(
@@ -72,12 +69,13 @@ def should_hand_over(
     )
 
 
-def should_evict(orphaned_seconds: float, fenced_seconds: float) -> bool:
+def should_evict(orphaned_seconds: float, lost_seconds: float) -> bool:
     """Say whether the recorded owner's session may be ended where no lease can be asked.
 
-    `fenced_seconds` is the time since a lane was taken from this processor, infinite if never.
+    `lost_seconds` is the time since the lane was lost here to somebody unheard; infinite if it was
+    not.
     """
-    return orphaned_seconds >= EVICT_SECONDS and fenced_seconds >= FENCED_SECONDS
+    return orphaned_seconds >= EVICT_SECONDS and lost_seconds >= LOST_SECONDS
 
 
 def _staying(peers: Iterable[Peer]) -> list[str]:

@@ -7,6 +7,7 @@ from deploy.local.commands import (
     bench,
     database,
     gateway,
+    lanes,
     merchants,
     payments,
     requests,
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for commands in (stacks, shards, gateway, database, shows, payments, requests):
+for commands in (stacks, shards, lanes, gateway, database, shows, payments, requests):
     app.add_typer(commands.app)
 app.add_typer(accounts.transfers_app)
 app.add_typer(bench.app, name="bench")

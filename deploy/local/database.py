@@ -36,6 +36,18 @@ SELECT pg_drop_replication_slot(slot_name)
 FROM pg_replication_slots
 WHERE slot_name ~ '^replica[0-9]+$' AND NOT active AND slot_name <> ALL ($1::TEXT[])
 """
+LOST = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+RECEIVED = """
+SELECT pg_is_in_recovery() AS standby,
+       coalesce(greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()), '0/0')
+       - '0/0'::PG_LSN AS received,
+       coalesce(pg_last_wal_replay_lsn(), '0/0') - '0/0'::PG_LSN AS replayed
+"""
+RESUME = "SELECT pg_wal_replay_resume() WHERE pg_is_wal_replay_paused()"
+STREAMS = """
+SELECT EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming' AND sender_port = $1)
+"""
+PROMOTE_SECONDS_MAX = 5
 DATABASE_EXISTS = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)"
 ROLE_EXISTS = "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)"
 # pg_stat_statements keeps the text of what it counts, passwords included.
@@ -53,6 +65,14 @@ def socket_url(tcp_url: str, folder: str) -> str:
     credentials = parts.netloc.rpartition("@")[0]
     query = f"host={quote(folder, safe='/')}&port={parts.port}"
     return urlunsplit(parts._replace(netloc=f"{credentials}@", query=query))
+
+
+def sockets_url(tcp_url: str, folder: str, ports: Sequence[int]) -> str:
+    """The same database on whichever of the servers is the primary, through their Unix sockets."""
+    credentials = urlsplit(tcp_url).netloc.rpartition("@")[0]
+    hosts = ",".join([quote(folder, safe="/")] * len(ports))
+    query = f"host={hosts}&port={','.join(map(str, ports))}&target_session_attrs=read-write"
+    return urlunsplit(urlsplit(tcp_url)._replace(netloc=f"{credentials}@", query=query))
 
 
 def with_login(other_url: str, user: str, password: str) -> str:
@@ -94,40 +114,111 @@ def probe(dsn: str) -> None:
 
 def position(dsn: str) -> str:
     """How far the primary's journal of changes reaches now."""
-    return str(_ask(dsn, "SELECT pg_current_wal_lsn()::TEXT"))
+    return str(ask(dsn, "SELECT pg_current_wal_lsn()::TEXT"))
 
 
 def probe_replayed(dsn: str, primary_position: str) -> None:
     """Raise NotReady unless the replica shows everything up to the primary's position."""
     probe(dsn)
-    replayed = _ask(dsn, REPLAYED, primary_position)
+    replayed = ask(dsn, REPLAYED, primary_position)
     if not replayed:
         raise supervisor.NotReady(f"{where(dsn)} has not replayed {primary_position} yet")
 
 
+def answers(dsn: str) -> bool:
+    """Whether the server answers at all, be it that it has no room."""
+    try:
+        run_async(_fetch_value(dsn, "SELECT 1"))
+    except (asyncpg.CannotConnectNowError, asyncpg.PostgresConnectionError):
+        return False
+    except asyncpg.PostgresError:
+        return True
+    except LOST:
+        return False
+    return True
+
+
+def received(dsn: str) -> tuple[int, int] | None:
+    """How far a standby has got what its primary wrote, and replayed it; None if it is none."""
+    row = ask_row(dsn, RECEIVED)
+    return (int(row["received"]), int(row["replayed"])) if row["standby"] else None
+
+
+def resume(dsn: str) -> None:
+    """Let a standby whose replay was paused go on."""
+    ask(dsn, RESUME)
+
+
+def promote(dsn: str) -> None:
+    """Make a standby a primary, unless it is one."""
+    if ask(dsn, "SELECT pg_is_in_recovery()"):
+        ask(dsn, "SELECT pg_promote(TRUE, $1)", PROMOTE_SECONDS_MAX)
+    if ask(dsn, "SELECT pg_is_in_recovery()"):
+        raise supervisor.NotReady(f"{where(dsn)} was not promoted")
+
+
+def ensure_slot(dsn: str, name: str) -> None:
+    """Keep on this primary what a standby needs from now on."""
+    if slot_status(dsn, name) is None:
+        ask(dsn, CREATE_SLOT, name)
+
+
+def reload(dsn: str) -> None:
+    """Let a server read its settings again."""
+    ask(dsn, "SELECT pg_reload_conf()")
+
+
+def is_streaming(dsn: str, port: int) -> bool:
+    """Whether a standby gets what the server at that port writes."""
+    return bool(ask(dsn, STREAMS, port))
+
+
 def slot_status(dsn: str, name: str) -> str | None:
     """Whether the primary keeps what that replica needs ("lost": no); None without a slot."""
-    status: str | None = _ask(dsn, SLOT_STATUS, name)
+    status: str | None = ask(dsn, SLOT_STATUS, name)
     return status
 
 
 def renew_slot(dsn: str, name: str) -> None:
     """Give a replica that starts from nothing a new slot."""
     for statement in (END_WALSENDER, DROP_SLOT, CREATE_SLOT):
-        _ask(dsn, statement, name)
+        ask(dsn, statement, name)
 
 
-def _ask(dsn: str, query: str, *arguments: object) -> Any:
+def ask_row(dsn: str, query: str, *arguments: object) -> Any:
+    """The first row of an answer, None if there is none; raises NotReady."""
+    return next(iter(ask_rows(dsn, query, *arguments)), None)
+
+
+def ask_rows(dsn: str, query: str, *arguments: object) -> Sequence[Any]:
+    """All rows of an answer; raises NotReady."""
+
+    async def work() -> Sequence[Any]:
+        async with _connected(dsn) as connection:
+            return await connection.fetch(query, *arguments)
+
+    try:
+        return run_async(work())
+    except LOST as error:
+        raise supervisor.NotReady(f"{where(dsn)}: {error}") from error
+
+
+def ask(dsn: str, query: str, *arguments: object) -> Any:
+    """The one value of an answer; raises NotReady."""
     try:
         return run_async(_fetch_value(dsn, query, *arguments))
-    except (OSError, asyncpg.PostgresError) as error:
+    except LOST as error:
         raise supervisor.NotReady(f"{where(dsn)}: {error}") from error
 
 
 @contextlib.asynccontextmanager
 async def _connected(dsn: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
     connection = await asyncpg.connect(
-        dsn, timeout=CONNECT_SECONDS_MAX, command_timeout=STATEMENT_SECONDS_MAX
+        dsn,
+        timeout=CONNECT_SECONDS_MAX,
+        command_timeout=STATEMENT_SECONDS_MAX,
+        # What is made here is made again at the next start, and standbys may not be there yet.
+        server_settings={"synchronous_commit": "local"},
     )
     try:
         yield connection

@@ -107,7 +107,7 @@ async def _look_inside(
     narrator.show(ledger.journal_table())
     narrator.scene("verify: everything recomputed from the rows")
     report = await verify.verify(endpoints.query_url)
-    for table in database.verified(report):
+    for table in database.verified(report.checks):
         narrator.show(table)
     narrator.expect("the ledger holds", report.ok)
     summary["journalRows"] = ledger.batches

@@ -1,5 +1,6 @@
 """Starts what Tender stands on, embedded or given, and knows where each of it is reached."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from deploy.local import (
     layout,
     ports,
     postgres,
+    roles,
     servers,
     supervisor,
     valkey,
@@ -33,6 +35,7 @@ class Engines:
     data: folder.Folder
     port: Mapping[str, int]
     children: supervisor.Supervisor
+    roles: roles.Roles
 
     def start(self) -> folder.Endpoints:
         """Start them; Postgres answers on return, the others come up meanwhile."""
@@ -42,8 +45,8 @@ class Engines:
         self._await_given()
         for number, primary in enumerate(primaries):
             self._prepare_primary(number, primary)
-            self._add_replicas(number, primary)
-        return self._endpoints(redis_url, bootstrap, primaries)
+            self._add_replicas(number)
+        return self.endpoints(redis_url, bootstrap)
 
     def _await_given(self) -> None:
         """Wait for those that are not ours, so that a wrong address is noticed here."""
@@ -79,16 +82,35 @@ class Engines:
         names = self.options.primary_names()
         if names:
             postgres.make_socket_folder(postgres.socket_folder(self.data.root))
-        primaries = [self._postgres_server(name, None) for name in names]
-        for primary in primaries:
-            self.children.add(primary.service())
+        primaries = [self.primary(number) for number in range(len(names))]
+        for number, primary in enumerate(primaries):
+            self._add(number, primary.name)
         return primaries
+
+    def _add(self, number: int, name: str) -> None:
+        """Start a server in the role that it has at this and at every later start."""
+        service = self.member(number, name).service()
+
+        def prepare() -> None:
+            postgres.prepare(self.member(number, name))
+
+        self.children.add(dataclasses.replace(service, prepare=prepare))
+
+    def primary(self, number: int) -> postgres.Server:
+        """The server that takes the writes."""
+        return self.member(number, self.roles.primary(number))
+
+    def member(self, number: int, name: str) -> postgres.Server:
+        """A server in its present role."""
+        primary = self.roles.primary(number)
+        follows = None if name == primary else self._postgres_server(number, primary, None)
+        return self._postgres_server(number, name, follows)
 
     def _prepare_primary(self, number: int, primary: postgres.Server) -> None:
         self.children.await_ready(primary.name)
-        replicas = [
-            self._postgres_server(name, primary) for name in self.options.replica_names(number)
-        ]
+        # A failover that was interrupted had chosen it already.
+        database.promote(primary.maintenance_url)
+        replicas = [self.member(number, name) for name in self.roles.standbys(number)]
         database.run_async(
             database.prepare_server(
                 primary.maintenance_url,
@@ -98,14 +120,14 @@ class Engines:
             )
         )
 
-    def _add_replicas(self, number: int, primary: postgres.Server) -> None:
-        for name in self.options.replica_names(number):
-            self.children.add(self._postgres_server(name, primary).service())
+    def _add_replicas(self, number: int) -> None:
+        for name in self.roles.standbys(number):
+            self._add(number, name)
 
     def await_replicas(self, endpoints: folder.Endpoints) -> None:
         """Wait until the replicas show what the primary holds now: its logins and its schema."""
         for place, shard in zip(self.options.layout().places(), endpoints.shards, strict=True):
-            names = self.options.replica_names(place.server)
+            names = self._standbys(place.server)
             reached = database.position(shard.owner_url) if names else ""
             for name, dsn in zip(names, shard.replica_urls, strict=True):
                 self.children.await_ready(name)
@@ -113,7 +135,14 @@ class Engines:
                 caught_up = functools.partial(database.probe_replayed, owner_url, reached)
                 _await(name, caught_up, CATCH_UP_SECONDS_MAX)
 
-    def _postgres_server(self, name: str, follows: postgres.Server | None) -> postgres.Server:
+    def _standbys(self, number: int) -> Sequence[str]:
+        """Of one embedded Postgres; a given one brings its own or none."""
+        return self.roles.standbys(number) if self.options.primary_names() else []
+
+    def _postgres_server(
+        self, number: int, name: str, follows: postgres.Server | None
+    ) -> postgres.Server:
+        others = [other for other in self.roles.members(number) if other != name]
         return postgres.Server(
             name=name,
             data=self.data.root / name,
@@ -125,11 +154,12 @@ class Engines:
             replication_password=self.data.secret("replication_password"),
             settings=self.options.postgres_settings,
             follows=follows,
+            confirmed_by=others if self.options.synchronous else (),
         )
 
-    def _endpoints(
-        self, redis_url: str, bootstrap: str, primaries: Sequence[postgres.Server]
-    ) -> folder.Endpoints:
+    def endpoints(self, redis_url: str, bootstrap: str) -> folder.Endpoints:
+        """Where everything is reached, as the roles are now."""
+        primaries = [self.primary(number) for number in range(len(self.options.primary_names()))]
         address = {name: f"{ports.LOOPBACK}:{port}" for name, port in self.port.items()}
         shards = [self._shard(place, primaries) for place in self.options.layout().places()]
         first = shards[0]
@@ -150,6 +180,10 @@ class Engines:
             postgres_socket_folder=primaries[0].socket_folder if primaries else None,
             postgres_programs=primaries[0].programs if primaries else None,
             shards=tuple(shards),
+            processors=tuple(
+                folder.ProcessorEndpoints(name, address[name], address[f"{name}_metrics"])
+                for name in self.options.processor_names()
+            ),
         )
 
     def _shard(
@@ -158,7 +192,7 @@ class Engines:
         given = self.options.postgres_url
         owner_url = given or primaries[place.server].owner_url(place.database)
         query_url = self._login_url(owner_url, QUERY_LOGIN, "query_password")
-        replicas = self.options.replica_names(place.server)
+        replicas = self._standbys(place.server)
         return folder.ShardEndpoints(
             name=place.name,
             region=place.region,
@@ -169,6 +203,19 @@ class Engines:
                 database.at(query_url, f"{ports.LOOPBACK}:{self.port[name]}") for name in replicas
             ),
         )
+
+    def member_ports(self, number: int) -> Sequence[int]:
+        """The ports of all servers among which the primary is, whichever it is."""
+        return [self.port[name] for name in self.roles.members(number)]
+
+    def standby_urls(self, place: layout.Place, shard: folder.ShardEndpoints) -> Sequence[str]:
+        """Where a shard is read: its standbys, or all that may be one after a promotion."""
+        if not self.options.promotes:
+            return shard.replica_urls
+        names = self.roles.members(place.server)
+        return [
+            database.at(shard.query_url, f"{ports.LOOPBACK}:{self.port[name]}") for name in names
+        ]
 
     def _login_url(self, owner_url: str, login: str, secret: str) -> str:
         return database.with_login(owner_url, login, self.data.secret(secret))

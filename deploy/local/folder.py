@@ -34,10 +34,20 @@ class ShardEndpoints:
 
 
 @dataclass(frozen=True)
+class ProcessorEndpoints:
+    """Where one of several processors is reached; its name is that of the child."""
+
+    name: str
+    address: str
+    metrics: str
+
+
+@dataclass(frozen=True)
 class Endpoints:
     """Where a running stack is reached; addresses are `host:port`, URLs carry their passwords.
 
-    The URLs of Postgres that are not in `shards` are those of its first one.
+    The URLs of Postgres that are not in `shards` are those of its first one, and so it is with
+    `processors`.
     """
 
     gateway: str
@@ -57,6 +67,7 @@ class Endpoints:
     postgres_socket_folder: Path | None = None
     postgres_programs: Path | None = None
     shards: tuple[ShardEndpoints, ...] = ()
+    processors: tuple[ProcessorEndpoints, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -203,6 +214,11 @@ def read_endpoints(data_dir: Path) -> Endpoints:
         **content
         | {"replica_urls": tuple(content["replica_urls"])}
         | {"shards": tuple(_shard(each) for each in content.get("shards", ()))}
+        | {
+            "processors": tuple(
+                ProcessorEndpoints(**each) for each in content.get("processors", ())
+            )
+        }
         | {name: Path(content[name]) for name in paths}
         | {name: Path(content[name]) for name in optional_paths if content[name] is not None}
     )

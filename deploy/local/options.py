@@ -8,6 +8,7 @@ from deploy.local.layout import BadLayout, Layout, primary_name, replica_name
 from storage import migrate
 
 DEVELOPMENT_TENANT = "dev"
+REPLICAS_SYNCHRONOUS_MIN = 2  # With one, its end would be that of every payment.
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,8 @@ class StackOptions:
 
     A URL or bootstrap list takes the place of the embedded server of that kind. Ports are by name:
     postgres, replica1, ..., valkey, kafka, processor, gateway, processor_metrics, gateway_metrics;
-    of further Postgres servers postgres2, postgres2-replica1, ...
+    of further Postgres servers postgres2, postgres2-replica1, ..., and of further processors
+    processor2, processor2_metrics, ...
 
     Shards are s1, s2, ...; regions and Postgres servers get them in turn. Raises BadLayout.
     """
@@ -26,6 +28,9 @@ class StackOptions:
     regions: tuple[str, ...] = ("eu",)
     servers: int = 1  # Of Postgres, each with its replicas.
     replicas: int = 1
+    processors: int = 1  # They share the lanes.
+    failover: bool = False  # Promote a standby when its primary dies, instead of restarting that.
+    synchronous: bool = False  # Acknowledge only what a standby has too; implies failover.
     ports: Mapping[str, int] = field(default_factory=dict)
     postgres_url: str | None = field(default=None, repr=False)
     redis_url: str | None = field(default=None, repr=False)
@@ -47,7 +52,18 @@ class StackOptions:
     def __post_init__(self) -> None:
         if self.postgres_url is not None and self.shards > 1:
             raise BadLayout("several shards need the embedded Postgres")
+        if self.processors < 1:
+            raise BadLayout("a stack needs a processor")
+        if self.promotes and (self.postgres_url is not None or self.replicas < 1):
+            raise BadLayout("failover needs an embedded Postgres with replicas")
+        if self.synchronous and self.replicas < REPLICAS_SYNCHRONOUS_MIN:
+            raise BadLayout("acknowledging only what a standby has needs two replicas")
         self.layout()
+
+    @property
+    def promotes(self) -> bool:
+        """Whether a standby takes over from a dead primary."""
+        return self.failover or self.synchronous
 
     @property
     def region(self) -> str:
@@ -75,8 +91,12 @@ class StackOptions:
             return []
         return [replica_name(server, number + 1) for number in range(self.replicas)]
 
+    def processor_names(self) -> list[str]:
+        """The processors: processor, processor2, ..."""
+        return [f"processor{number or ''}" for number in (0, *range(2, self.processors + 1))]
+
     def port_names(self) -> list[str]:
-        """What needs a port: the embedded engines, and our own two servers."""
+        """What needs a port: the embedded engines, and our own servers."""
         embedded = {
             "valkey": self.redis_url is None,
             "kafka": self.kafka_bootstrap is None,
@@ -84,5 +104,6 @@ class StackOptions:
         postgres = self.primary_names()
         for server in range(self.servers):
             postgres += self.replica_names(server)
-        servers = ["processor", "gateway", "processor_metrics", "gateway_metrics"]
-        return [*postgres, *(name for name in embedded if embedded[name]), *servers]
+        servers = [*self.processor_names(), "gateway"]
+        metrics = [f"{name}_metrics" for name in servers]
+        return [*postgres, *(name for name in embedded if embedded[name]), *servers, *metrics]

@@ -9,7 +9,8 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -79,6 +80,8 @@ class Server:
     replication_password: str = field(repr=False)
     settings: Mapping[str, str] = field(default_factory=dict)
     follows: "Server | None" = None
+    # Of the others, one has to have a commit before it is acknowledged; none need to if empty.
+    confirmed_by: Sequence[str] = ()
 
     @property
     def slot(self) -> str:
@@ -121,8 +124,13 @@ def prepare(server: Server) -> None:
             _initialize(server)
     elif not _continues(server, server.follows):
         _copy(server, server.follows)
-    (server.data / "tender.conf").write_text(_configuration(server))
+    configure(server)
     _give(server.data)
+
+
+def configure(server: Server) -> None:
+    """Write the server's settings; one that runs takes them at its next reload."""
+    (server.data / "tender.conf").write_text(_configuration(server))
 
 
 def end_orphans(data: Path) -> None:
@@ -135,6 +143,18 @@ def end_orphans(data: Path) -> None:
     orphans = processes.identify(pid for pid in processes.pids() if _works_in(pid, data))
     processes.end(orphans, signal.SIGINT, ORPHAN_SECONDS_MAX)
     (data / "postmaster.pid").unlink(missing_ok=True)
+
+
+def fence(data: Path) -> None:
+    """Kill every Postgres process that works in this folder, paused or not, backends included."""
+    deadline = time.monotonic() + processes.KILL_SECONDS_MAX
+    while found := processes.identify(pid for pid in processes.pids() if _works_in(pid, data)):
+        # Not a word before it: a paused server that is woken first could still write.
+        processes.send(found, signal.SIGKILL)
+        if not processes.await_end(found, processes.KILL_SECONDS_MAX):
+            raise supervisor.NotReady(f"{data.name} cannot be killed")
+        if time.monotonic() > deadline:
+            raise supervisor.NotReady(f"{data.name} starts new processes faster than they end")
 
 
 def _works_in(pid: int, data: Path) -> bool:
@@ -174,7 +194,9 @@ def _initialize(server: Server) -> None:
 def _continues(server: Server, primary: Server) -> bool:
     """Whether the replica can go on where it stopped: the primary kept what it needs."""
     status = database.slot_status(primary.maintenance_url, server.slot)
-    return server.data.exists() and status not in (None, "lost")
+    # Without the signal file it was a primary, and may have what the present one never got.
+    was_standby = (server.data / "standby.signal").exists()
+    return was_standby and status not in (None, "lost")
 
 
 def _copy(server: Server, primary: Server) -> None:
@@ -216,6 +238,9 @@ def _configuration(server: Server) -> str:
             f" user={REPLICATION} password={server.replication_password}"
             f" application_name={server.name}",
         }
+    if server.confirmed_by:
+        names = ", ".join(f'"{name}"' for name in server.confirmed_by)
+        settings["synchronous_standby_names"] = f"ANY 1 ({names})"
     settings |= server.settings
     return "".join(
         "{} = '{}'\n".format(name, value.replace("'", "''")) for name, value in settings.items()

@@ -3,7 +3,7 @@
 import functools
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import grpc
@@ -31,20 +31,46 @@ def processor_environment(
     region: str,
     shard: str,
     shards_file: Path | None = None,
+    own: folder.ProcessorEndpoints | None = None,
+    replica_urls: Sequence[str] | None = None,
 ) -> dict[str, str]:
-    """Of a processor with one shard; with a file it has those of the file instead."""
+    """Of a processor with one shard; with a file it has those of the file instead.
+
+    `own` says which one of the stack's processors it is; else it is alone.
+    """
+    standbys = endpoints.replica_urls if replica_urls is None else replica_urls
     several = {} if shards_file is None else {"TENDER_SHARDS_FILE": str(shards_file)}
-    return several | {
-        "TENDER_DATABASE_URL": database_url,
-        "TENDER_QUERY_DATABASE_URL": query_url,
-        "TENDER_REPLICA_DATABASE_URLS": ",".join(endpoints.replica_urls),
-        "TENDER_REDIS_URL": endpoints.redis_url,
-        "TENDER_KAFKA_BOOTSTRAP": endpoints.kafka_bootstrap,
+    alone = {
         "TENDER_PROCESSOR_LISTEN": endpoints.processor,
         "TENDER_METRICS_LISTEN": endpoints.processor_metrics,
-        "TENDER_INTERNAL_TOKEN_FILE": str(endpoints.internal_token_file),
-        "TENDER_REGION": region,
-        "TENDER_SHARD": shard,
+    }
+    named = alone if own is None else _named(own, endpoints.processors)
+    return (
+        several
+        | named
+        | {
+            "TENDER_DATABASE_URL": database_url,
+            "TENDER_QUERY_DATABASE_URL": query_url,
+            "TENDER_REPLICA_DATABASE_URLS": ",".join(standbys),
+            "TENDER_REDIS_URL": endpoints.redis_url,
+            "TENDER_KAFKA_BOOTSTRAP": endpoints.kafka_bootstrap,
+            "TENDER_INTERNAL_TOKEN_FILE": str(endpoints.internal_token_file),
+            "TENDER_REGION": region,
+            "TENDER_SHARD": shard,
+        }
+    )
+
+
+def _named(
+    own: folder.ProcessorEndpoints, all_of_them: Sequence[folder.ProcessorEndpoints]
+) -> dict[str, str]:
+    return {
+        "TENDER_LANE_OWNER": own.name,
+        "TENDER_PROCESSOR_LISTEN": own.address,
+        "TENDER_METRICS_LISTEN": own.metrics,
+        "TENDER_PEER_TARGETS": ",".join(
+            each.address for each in all_of_them if each.name != own.name
+        ),
     }
 
 
@@ -53,7 +79,8 @@ def gateway_environment(
 ) -> dict[str, str]:
     return {
         "TENDER_GATEWAY_LISTEN": endpoints.gateway,
-        "TENDER_PROCESSOR_TARGETS": endpoints.processor,
+        "TENDER_PROCESSOR_TARGETS": ",".join(each.address for each in endpoints.processors)
+        or endpoints.processor,
         "TENDER_METRICS_LISTEN": endpoints.gateway_metrics,
         "TENDER_INTERNAL_TOKEN_FILE": str(endpoints.internal_token_file),
         "TENDER_API_KEY_PEPPER_FILE": str(endpoints.api_key_pepper_file),

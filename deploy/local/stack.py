@@ -9,16 +9,18 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
-from typing import Self
+from typing import Any, Self
 
 from deploy.local import (
     database,
     engines,
+    failover,
     folder,
     layout,
     ports,
     postgres,
     processes,
+    roles,
     servers,
     supervisor,
 )
@@ -47,6 +49,7 @@ class Stack:
         self._ports: dict[str, int] = {}
         self._started_at: datetime | None = None
         self._endpoints: folder.Endpoints | None = None
+        self._failovers: list[failover.Failover] = []
 
     @property
     def endpoints(self) -> folder.Endpoints:
@@ -84,19 +87,40 @@ class Stack:
         self._end_orphans()
         self._started_at = folder.now()
         self._ports = ports.choose(self.options.port_names(), self.options.ports)
-        below = engines.Engines(self.options, self._folder, self._ports, self._supervisor)
+        roles_now = roles.Roles(self._folder.root, self.options)
+        below = engines.Engines(
+            self.options, self._folder, self._ports, self._supervisor, roles_now
+        )
         self._endpoints = below.start()
         self._folder.write_endpoints(self.endpoints)
         if self.options.migrations is not None:
             self._prepare_databases(self.options.migrations)
         below.await_replicas(self._endpoints)
         if self.options.with_servers:
-            self._start_servers()
+            self._start_servers(below)
         for name in self._supervisor.names():
             self._supervisor.await_ready(name)
+        if self.options.promotes:
+            self._watch_primaries(below)
+
+    def _watch_primaries(self, below: engines.Engines) -> None:
+        """Let standbys take over from now on."""
+        self._supervisor.hold(below.roles.primaries())
+
+        def promoted() -> None:
+            before = self.endpoints
+            self._endpoints = below.endpoints(before.redis_url, before.kafka_bootstrap)
+            self._folder.write_endpoints(self.endpoints)
+
+        for number in range(self.options.servers):
+            watch = failover.Failover(below, self._supervisor, number, self._on_event, promoted)
+            self._failovers.append(watch)
+            watch.start()
 
     def stop(self) -> None:
         """Stop everything in reverse order; safe to call twice."""
+        while self._failovers:
+            self._failovers.pop().stop()
         self._supervisor.stop_all()
         postgres.drop_socket_folder(self._folder.root)
         self._folder.state.unlink(missing_ok=True)
@@ -153,29 +177,18 @@ class Stack:
         finally:
             await store.close()
 
-    def _start_servers(self) -> None:
+    def _start_servers(self, below: engines.Engines) -> None:
         endpoints, options = self.endpoints, self.options
-        self._write_shards()
-        processor_env = servers.processor_environment(
-            endpoints,
-            self._near(endpoints.processor_url),
-            self._near(endpoints.query_url),
-            options.region,
-            options.shard,
-            self._folder.shards if options.shards > 1 else None,
-        )
+        shards = self._write_shards(below)
         gateway_env = servers.gateway_environment(
             endpoints,
             options.region,
             workers=options.gateway_workers,
             reflection=options.reflection,
         )
-        self._add_server(
-            "processor",
-            options.processor_module,
-            endpoints.processor,
-            processor_env | dict(options.processor_env),
-        )
+        for processor in endpoints.processors:
+            own = self._processor_environment(processor, shards[0]) | dict(options.processor_env)
+            self._add_server(processor.name, options.processor_module, processor.address, own)
         self._add_server(
             "gateway",
             options.gateway_module,
@@ -183,31 +196,54 @@ class Stack:
             gateway_env | dict(options.gateway_env),
         )
 
-    def _write_shards(self) -> None:
+    def _processor_environment(
+        self, own: folder.ProcessorEndpoints, first: Mapping[str, Any]
+    ) -> dict[str, str]:
+        options = self.options
+        return servers.processor_environment(
+            self.endpoints,
+            first["database_url"],
+            first["query_database_url"],
+            options.region,
+            options.shard,
+            self._folder.shards if options.shards > 1 else None,
+            own,
+            first["replica_database_urls"],
+        )
+
+    def _write_shards(self, below: engines.Engines) -> list[dict[str, Any]]:
         """Tell the processor where the shards are, whether or not it needs the file."""
+        places = self.options.layout().places()
         shards = [
             {
                 "shard": shard.name,
                 "region": shard.region,
-                "database_url": self._near(shard.processor_url),
-                "query_database_url": self._near(shard.query_url),
-                "replica_database_urls": shard.replica_urls,
+                "database_url": self._near(shard.processor_url, below, place.server),
+                "query_database_url": self._near(shard.query_url, below, place.server),
+                "replica_database_urls": below.standby_urls(place, shard),
             }
-            for shard in self.endpoints.shards
+            for place, shard in zip(places, self.endpoints.shards, strict=True)
         ]
         folder.write_private(self._folder.shards, json.dumps(shards, indent=2))
+        return shards
 
     def _add_server(self, name: str, module: str, target: str, env: dict[str, str]) -> None:
         environment = servers.environment() | env
         log = self._folder.log(name)
         self._supervisor.add(servers.service(name, module, target, environment, log))
 
-    def _near(self, tcp_url: str) -> str:
-        """The embedded primary is reached through its Unix socket, which costs less than TCP."""
+    def _near(self, tcp_url: str, below: engines.Engines, server: int) -> str:
+        """The embedded primary is reached through its Unix socket, which costs less than TCP.
+
+        Where another may be promoted, all of them are named.
+        """
         socket_folder = self.endpoints.postgres_socket_folder
-        return (
-            tcp_url if socket_folder is None else database.socket_url(tcp_url, str(socket_folder))
-        )
+        if socket_folder is None:
+            return tcp_url
+        if self.options.promotes:
+            ports = below.member_ports(server)
+            return database.sockets_url(tcp_url, str(socket_folder), ports)
+        return database.socket_url(tcp_url, str(socket_folder))
 
     # Children
 

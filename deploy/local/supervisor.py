@@ -3,7 +3,7 @@
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -85,6 +85,7 @@ class Supervisor:
         self._on_event = on_event
         self._on_change = on_change
         self._slots: dict[str, _Slot] = {}
+        self._held: set[str] = set()
         self._spawner = processes.Spawner()
         self._lock = threading.RLock()
         self._stopping = threading.Event()
@@ -101,6 +102,30 @@ class Supervisor:
 
     def is_alive(self, name: str) -> bool:
         return self._slots[name].is_alive()
+
+    def hold(self, names: Iterable[str]) -> None:
+        """Leave the deaths of these, and of no others, to somebody else."""
+        with self._lock:
+            self._held = set(names)
+
+    def has_died(self, name: str) -> bool:
+        """Whether it ended without being stopped."""
+        slot = self._slots[name]
+        return not slot.is_alive() and (slot.wanted or slot.child is not None)
+
+    def is_wanted(self, name: str) -> bool:
+        """Whether it is to run, by the last that was said of it."""
+        return self._slots[name].wanted
+
+    def forget(self, name: str) -> None:
+        """Take note that a service was ended; it stays down until it is started again."""
+        with self._lock:
+            slot = self._slots[name]
+            slot.wanted = slot.ready = False
+            if slot.child is not None:
+                slot.child.process.wait(processes.KILL_SECONDS_MAX)
+                slot.child = None
+            self._changed()
 
     def add(self, service: Service) -> None:
         """Start a service without waiting for it; later stops go the other way round."""
@@ -227,6 +252,8 @@ class Supervisor:
         for slot in self._slots.values():
             with self._lock:
                 if self._stopping.is_set() or not slot.wanted:
+                    continue
+                if slot.service.name in self._held and not slot.is_alive():
                     continue
                 if slot.child is not None and slot.child.exit_code() is not None:
                     self._note_death(slot, slot.child)

@@ -70,7 +70,12 @@ async def serve(
     port = serving.bind(server, processor.processor_listen)
     metrics_server = metrics.serve(processor.metrics_listen, lambda: health.is_serving)
     keeper = Keeper(
-        processor.lane_owner, lanes, others, changed=news, end_streams=streams.end_streams
+        processor.lane_owner,
+        lanes,
+        others,
+        changed=news,
+        end_streams=streams.end_streams,
+        steady_seconds=processor.handover_after_seconds,
     )
     async with asyncio.TaskGroup() as group:
         running = {shard: group.create_task(lane.run()) for shard, lane in lanes.items()}

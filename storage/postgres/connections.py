@@ -2,7 +2,7 @@
 
 from typing import Final
 
-import asyncpg
+from storage.postgres import hosts
 
 CONNECT_SECONDS: Final = 3.0
 """Longer than a healthy server needs, shorter than a caller waits."""
@@ -25,7 +25,7 @@ LIVENESS_SETTINGS: Final = {
 }
 
 
-async def connect(dsn: str, name: str) -> "asyncpg.Connection[asyncpg.Record]":
-    """Return a connection of a lane."""
+async def connect(dsn: str, name: str) -> hosts.Primary:
+    """Return a connection of a lane, to the newest primary of the servers that the URL names."""
     settings = {"application_name": name, **LIVENESS_SETTINGS, **PLAN_SETTINGS}
-    return await asyncpg.connect(dsn, timeout=CONNECT_SECONDS, server_settings=settings)
+    return await hosts.find_primary(dsn, timeout_seconds=CONNECT_SECONDS, server_settings=settings)

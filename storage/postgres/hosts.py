@@ -2,12 +2,11 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 
-CLOSE_SECONDS_MAX: Final = 0.5
 PATIENCE_SECONDS: Final = 0.5
 """How long a primary that answered waits for another server that may have been promoted since."""
 
@@ -17,7 +16,14 @@ SELECT CASE WHEN pg_is_in_recovery() THEN ''
 """
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
-_Found: TypeAlias = "tuple[Connection, str]"
+
+
+class Primary(NamedTuple):
+    """A connection to a server that takes writes, on which timeline, and that server's own URL."""
+
+    connection: Connection
+    timeline: str
+    url: str
 
 
 def each(url: str) -> Sequence[str]:
@@ -25,37 +31,35 @@ def each(url: str) -> Sequence[str]:
     parts = urlsplit(url)
     options = dict(parse_qsl(parts.query))
     credentials, at, hosts = parts.netloc.rpartition("@")
-    if "host" in options:
-        names, ports = options.pop("host").split(","), options.pop("port", "5432").split(",")
-        options.pop("target_session_attrs", None)
-        if len(names) == 1 < len(ports):
-            names *= len(ports)
-        ports = ports * len(names) if len(ports) == 1 else ports
-        queries = (
-            urlencode({"host": name, "port": port} | options, quote_via=quote, safe="/")
-            for name, port in zip(names, ports, strict=True)
-        )
-        return [urlunsplit(parts._replace(query=query)) for query in queries]
     options.pop("target_session_attrs", None)
-    query = urlencode(options, quote_via=quote, safe="/")
+    names, ports = options.pop("host", ""), options.pop("port", "")
+    if not names:
+        query = _query(options)
+        netlocs = (f"{credentials}{at}{host}" for host in hosts.split(","))
+        return [urlunsplit(parts._replace(netloc=netloc, query=query)) for netloc in netlocs]
+    before, several = url.partition("?")[0], ports.split(",")
+    if len(several) == 1:
+        several *= names.count(",") + 1
     return [
-        urlunsplit(parts._replace(netloc=f"{credentials}{at}{host}", query=query))
-        for host in hosts.split(",")
+        f"{before}?{_query({'host': host, 'port': port} | options)}"
+        for host, port in zip(names.split(","), several, strict=True)
     ]
 
 
-async def connect_primary(
+def _query(options: dict[str, str]) -> str:
+    kept = {name: value for name, value in options.items() if value}
+    return urlencode(kept, quote_via=quote, safe="/")
+
+
+async def find_primary(
     url: str, *, timeout_seconds: float, patience_seconds: float = PATIENCE_SECONDS, **options: Any
-) -> Connection:
+) -> Primary:
     """Connect to the server that takes writes; of two, to the one that was promoted last.
 
     An old primary that was paused while another was promoted still takes writes for itself when it
     wakes up, and its timeline is the lower one. Raises what asyncpg.connect raises.
     """
-    urls = each(url)
-    if len(urls) == 1:
-        return await asyncpg.connect(url, timeout=timeout_seconds, **options)
-    tasks = [asyncio.ensure_future(_connect(one, timeout_seconds, options)) for one in urls]
+    tasks = [asyncio.ensure_future(_connect(one, timeout_seconds, options)) for one in each(url)]
     try:
         return await _newest(tasks, patience_seconds)
     finally:
@@ -63,37 +67,38 @@ async def connect_primary(
             task.cancel()
 
 
-async def timeline_of_newest(url: str, *, timeout_seconds: float) -> str:
-    """Return the highest timeline of the servers that take writes now; empty if none does."""
+async def newest_timeline(url: str, *, timeout_seconds: float) -> str:
+    """Return the highest timeline of the servers that take writes now; empty if none answers."""
     tasks = [asyncio.ensure_future(_connect(one, timeout_seconds, {})) for one in each(url)]
-    await asyncio.wait(tasks, timeout=timeout_seconds)
-    found = [task.result() for task in tasks if task.done() and task.exception() is None]
-    for task in tasks:
-        task.cancel()
-    for connection, _ in found:
-        connection.terminate()
-    return max((timeline for _, timeline in found), default="")
+    try:
+        primary = await _newest(tasks, timeout_seconds)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+        return ""
+    finally:
+        for task in tasks:
+            task.cancel()
+    primary.connection.terminate()
+    return primary.timeline
 
 
-async def timeline(connection: Connection) -> str:
-    """Return the timeline that the server writes, which sorts; empty if it is a standby."""
-    return str(await connection.fetchval(_TIMELINE))
-
-
-async def _connect(url: str, timeout_seconds: float, options: dict[str, Any]) -> _Found:
+async def _connect(url: str, timeout_seconds: float, options: dict[str, Any]) -> Primary:
+    """Connect to one server; raises TargetServerAttributeNotMatched if it is a standby."""
     async with asyncio.timeout(timeout_seconds):
         connection = await asyncpg.connect(url, timeout=timeout_seconds, **options)
         try:
-            return connection, await timeline(connection)
+            timeline = await connection.fetchval(_TIMELINE)
+            if not timeline:
+                raise asyncpg.TargetServerAttributeNotMatched("the server takes no writes")
         except BaseException:
             connection.terminate()
             raise
+        return Primary(connection, timeline, url)
 
 
-async def _newest(tasks: "Sequence[asyncio.Future[_Found]]", patience_seconds: float) -> Connection:
-    """Return the connection with the highest timeline, and end the others."""
+async def _newest(tasks: "Sequence[asyncio.Future[Primary]]", patience_seconds: float) -> Primary:
+    """Return the one with the highest timeline, and end the others."""
     waiting = set(tasks)
-    best: _Found | None = None
+    best: Primary | None = None
     failure: BaseException | None = None
     try:
         while waiting:
@@ -109,23 +114,24 @@ async def _newest(tasks: "Sequence[asyncio.Future[_Found]]", patience_seconds: f
                     failure = error
                     continue
                 found = task.result()
-                loser = found
-                if found[1] and (best is None or found[1] > best[1]):
-                    loser, best = best or found, found
-                if loser is not best:
-                    loser[0].terminate()
+                if best is None or found.timeline > best.timeline:
+                    found, best = best or found, found
+                if found is not best:
+                    found.connection.terminate()
     except BaseException:
         if best is not None:
-            best[0].terminate()
+            best.connection.terminate()
         raise
-    for task in waiting:
-        task.add_done_callback(_end)
+    finally:
+        for task in waiting:
+            task.add_done_callback(_end)
     if best is None:
-        raise failure or asyncpg.TargetServerAttributeNotMatched("no server takes writes")
-    return best[0]
+        assert failure is not None, "somebody was asked"
+        raise failure
+    return best
 
 
-def _end(task: "asyncio.Future[_Found]") -> None:
+def _end(task: "asyncio.Future[Primary]") -> None:
     """End a connection that came too late to be chosen."""
     if not task.cancelled() and task.exception() is None:
-        task.result()[0].terminate()
+        task.result().connection.terminate()

@@ -26,7 +26,7 @@ from processor.ports import (
     Unavailable,
     Value,
 )
-from storage.postgres import columns, rows
+from storage.postgres import columns, hosts, rows
 from storage.postgres.connections import connect
 from storage.postgres.old_keys import OldKeys
 
@@ -40,6 +40,8 @@ TENURE_SECONDS_MIN: Final = 2.0
 ever. As long as a lease lives: nobody is missed sooner."""
 EVICT_MS_MAX: Final = 5_000
 CLOSE_SECONDS_MAX: Final = 1.0
+RECHECK_SECONDS_MAX: Final = 1.0
+"""For the other servers to say whether one of them takes writes; most often they are standbys."""
 
 _RECORDED = """
 SELECT l.owner, l.backend_pid, a.pid IS NOT NULL AS alive,
@@ -154,6 +156,7 @@ class _Session(NamedTuple):
     loads: "asyncpg.Connection[asyncpg.Record]"
     chores: "asyncpg.Connection[asyncpg.Record]"
     apply: "PreparedStatement[asyncpg.Record]"
+    timeline: str
 
 
 class PostgresLaneStore:
@@ -194,12 +197,38 @@ class PostgresLaneStore:
         *,
         evict: bool,
     ) -> Opened:
-        lane = await connect(self._dsn, self._name)
+        primary = await connect(self._dsn, self._name)
+        lane = primary.connection
         opening.append(lane)
         lane.add_log_listener(self._note_warning)
         await self._end_recorded_session(lane, owner, evict=evict)
         if not await lane.fetchval(_LOCK, self._name):
             raise Unavailable("another owner holds the lane")
+        # The lane is ours from here on, and callers wait: connect while it is being taken over, to
+        # the same server, since what is decided on and what is written belong together.
+        connecting = [
+            asyncio.create_task(self._connect(primary.url, f"{self._name}-{use}", opening))
+            for use in ("loads", "chores")
+        ]
+        try:
+            opened = await self._take_over(lane, owner)
+            apply = await lane.prepare(_APPLY)
+            loads, chores = [await each for each in connecting]
+        finally:
+            for each in connecting:
+                each.cancel()
+            await asyncio.wait(connecting)
+        self._session = _Session(lane, loads, chores, apply, primary.timeline)
+        return opened
+
+    async def _connect(
+        self, dsn: str, name: str, opening: "list[asyncpg.Connection[asyncpg.Record]]"
+    ) -> "asyncpg.Connection[asyncpg.Record]":
+        connection = (await connect(dsn, name)).connection
+        opening.append(connection)
+        return connection
+
+    async def _take_over(self, lane: "asyncpg.Connection[asyncpg.Record]", owner: str) -> Opened:
         incarnation = secrets.token_hex(6)
         self._not_replicated = False
         epoch = await lane.fetchval(_TAKE_OVER, self._shard, owner, incarnation)
@@ -208,11 +237,6 @@ class PostgresLaneStore:
             raise Unavailable("the takeover was not replicated")
         head = await lane.fetchrow(_HEAD)
         clock = await lane.fetchval(_CLOCK)
-        apply = await lane.prepare(_APPLY)
-        loads = await connect(self._dsn, f"{self._name}-loads")
-        opening.append(loads)
-        chores = await connect(self._dsn, f"{self._name}-chores")
-        self._session = _Session(lane, loads, chores, apply)
         return Opened(
             Ownership(self._shard, epoch, owner, incarnation),
             head["seq"] if head else 0,
@@ -293,6 +317,7 @@ class PostgresLaneStore:
 
     async def due(self, now: int, keys_older_than: int, limit: int) -> Due:
         """Return work for the lane's housekeeping, and the database's clock."""
+        await self._require_newest()
         async with self._on_chores() as chores:
             accounts = await chores.fetch(
                 _DUE_HOLDS, columns.instant(now), limit, timeout=LOAD_SECONDS_MAX
@@ -304,6 +329,14 @@ class PostgresLaneStore:
             keys,
             clock,
         )
+
+    async def _require_newest(self) -> None:
+        """Raise Unavailable if another server has been promoted since: this one's time is over."""
+        if len(hosts.each(self._dsn)) > 1:
+            mine = self._require_session().timeline
+            newest = await hosts.newest_timeline(self._dsn, timeout_seconds=RECHECK_SECONDS_MAX)
+            if newest > mine:
+                raise Unavailable(f"timeline {newest} was begun on another server")
 
     async def routes(self) -> Sequence[Route]:
         """Return every destination that legs were ever sent to."""
@@ -322,11 +355,8 @@ class PostgresLaneStore:
         session, self._session = self._session, None
         if session is None:
             return
-        for connection in (session.lane, session.loads, session.chores):
-            try:
-                await connection.close(timeout=CLOSE_SECONDS_MAX)
-            except (*_LOST, asyncpg.PostgresError):
-                connection.terminate()
+        # All at once: the next owner waits for the lock.
+        await asyncio.gather(*map(_close, (session.lane, session.loads, session.chores)))
 
     async def _end_recorded_session(
         self, lane: "asyncpg.Connection[asyncpg.Record]", owner: str, *, evict: bool
@@ -383,6 +413,13 @@ class PostgresLaneStore:
             raise _translated(error) from None
         if self._not_replicated:
             raise Ambiguous("not replicated")
+
+
+async def _close(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    try:
+        await connection.close(timeout=CLOSE_SECONDS_MAX)
+    except (*_LOST, asyncpg.PostgresError):
+        connection.terminate()
 
 
 @contextmanager

@@ -58,7 +58,11 @@ _AWAY: Final = (
 async def _connect(dsn: str, **options: Any) -> hosts.Connection:
     # Whichever takes writes is right for reads; waiting for a better one would cost each of them.
     seconds = options.pop("timeout")
-    return await hosts.connect_primary(dsn, timeout_seconds=seconds, patience_seconds=0, **options)
+    if len(hosts.each(dsn)) == 1:
+        # Perhaps a standby, which is asked for as such.
+        return await asyncpg.connect(dsn, timeout=seconds, **options)
+    found = await hosts.find_primary(dsn, timeout_seconds=seconds, patience_seconds=0, **options)
+    return found.connection
 
 
 _CONNECT: Final[Any] = _connect

@@ -41,7 +41,12 @@ STALENESS_SECONDS_MAX: Final = 5.0
 REST_SECONDS_MIN: Final = 0.25
 REST_SECONDS_MAX: Final = 10.0
 
-_HEAD: Final = "SELECT seq, hash FROM journal ORDER BY seq DESC LIMIT 1"
+# Nothing from a server that was promoted: it is the primary, whatever its URL is given as.
+_HEAD: Final = """
+SELECT coalesce(max(seq), 0), coalesce((array_agg(hash))[1], '')
+  FROM (SELECT seq, hash FROM journal ORDER BY seq DESC LIMIT 1) AS newest
+HAVING pg_is_in_recovery()
+"""
 # The newest row, and those that standbys have as theirs.
 _COMPARED: Final = """
 SELECT seq, hash FROM journal WHERE seq = ANY($1::bigint[])
@@ -143,15 +148,22 @@ class Probe:
         try:
             async with asyncio.timeout(PROBE_SECONDS_MAX):
                 if self._connection is None or self._connection.is_closed():
-                    self._connection = await hosts.connect_primary(
-                        self._url,
-                        timeout_seconds=PROBE_SECONDS_MAX,
-                        server_settings={"application_name": "tender_probe"},
-                    )
+                    self._connection = await self._connected()
                 return [_Row(*row) for row in await self._connection.fetch(query, *arguments)]
         except _LOST:
             self.end()
             return None
+
+    async def _connected(self) -> hosts.Connection:
+        named = {"application_name": "tender_probe"}
+        if len(hosts.each(self._url)) == 1:
+            return await asyncpg.connect(
+                self._url, timeout=PROBE_SECONDS_MAX, server_settings=named
+            )
+        found = await hosts.find_primary(
+            self._url, timeout_seconds=PROBE_SECONDS_MAX, patience_seconds=0, server_settings=named
+        )
+        return found.connection
 
     def end(self) -> None:
         """Drop the connection."""
@@ -194,7 +206,7 @@ class ReplicatedQueries:
     async def probe_once(self) -> None:
         """Ask every standby for its newest commit, then the primary whether it has the same."""
         answers = await asyncio.gather(*(each.probe.rows(_HEAD) for each in self.replicas))
-        newest = [None if rows is None else (*rows, _Row(0, b""))[0] for rows in answers]
+        newest = [rows[0] if rows else None for rows in answers]
         asked_at = time.monotonic()
         found = await self._probe.rows(_COMPARED, [row.seq for row in newest if row is not None])
         self._primary_answers = found is not None

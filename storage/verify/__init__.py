@@ -1,7 +1,9 @@
-"""Verifies a shard's database against its journal: `await verify(dsn)`."""
+"""Verifies a shard's database against its journal, `await verify(dsn)`, or several and all of them
+together, `await verify_shards(dsns)`."""
 
 from storage.verify.journal import Anchor
 from storage.verify.report import Check, Head, Report
 from storage.verify.run import verify
+from storage.verify.shards import ShardsReport, verify_shards
 
-__all__ = ["Anchor", "Check", "Head", "Report", "verify"]
+__all__ = ["Anchor", "Check", "Head", "Report", "ShardsReport", "verify", "verify_shards"]

@@ -13,7 +13,7 @@ from prometheus_client.samples import Sample
 import tender
 from deploy.local import folder
 from deploy.local.stack import Stack, StackOptions
-from storage.verify import verify
+from storage.verify import verify_shards
 from tests.acceptance.load import Recorder
 from tests.checker import History, check
 from tests.plugins.figures import measured
@@ -94,9 +94,9 @@ async def agree(history: History, endpoints: folder.Endpoints) -> None:
     await rest(endpoints)
     urls = [shard.owner_url for shard in endpoints.shards]
     assert await check(history, *urls) == []
-    for url in urls:
-        report = await verify(url)
-        assert report.breaches == []
+    report = await verify_shards(urls)
+    assert report.breaches == []
+    assert [found for one in report.findings for found in one.breaches] == []
 
 
 async def rest(endpoints: folder.Endpoints) -> None:

@@ -49,6 +49,7 @@ def second_pair(stack: Stack, logs: Path) -> Iterator[Second]:
         processor=free_address(),
         gateway_metrics=free_address(),
         processor_metrics=free_address(),
+        processors=(),
     )
     processor = servers.processor_environment(
         endpoints, endpoints.processor_url, endpoints.query_url, "eu", "s1"

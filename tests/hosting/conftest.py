@@ -131,7 +131,9 @@ async def shards(engines: Stack, shard_template: str) -> AsyncIterator[dict[str,
 
 
 @asynccontextmanager
-async def hosting(folder: Path, shards: Mapping[str, Shard], **given: Any) -> AsyncIterator[Host]:
+async def hosting(
+    folder: Path, shards: Mapping[str, Shard], address: str | None = None, **given: Any
+) -> AsyncIterator[Host]:
     """Run a processor for the shards until the block ends."""
     token, shards_file = folder / "token", folder / "shards.json"
     token.write_text(TOKEN)
@@ -146,7 +148,7 @@ async def hosting(folder: Path, shards: Mapping[str, Shard], **given: Any) -> As
     ]
     shards_file.write_text(json.dumps(entries))
     shards_file.chmod(0o600)
-    address = free_address()
+    address = address or free_address()
     processor = settings.ProcessorSettings(
         internal_token_file=token,
         shards_file=shards_file,

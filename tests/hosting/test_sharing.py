@@ -11,7 +11,7 @@ from processor.sharing import Peer
 
 NAMES = st.lists(st.text(min_size=1, max_size=20), min_size=1, max_size=8, unique=True)
 SHARDS = st.text(min_size=1, max_size=12)
-STEADY = sharing.STEADY_SECONDS
+STEADY = 10.0
 NOW = 1_000.0
 
 
@@ -122,4 +122,4 @@ def test_of_several_that_tell_of_a_lane_the_highest_epoch_holds_it() -> None:
 def test_without_a_lease_nobody_evicts_too_soon_or_in_return() -> None:
     assert sharing.should_evict(sharing.EVICT_SECONDS, math.inf)
     assert not sharing.should_evict(sharing.EVICT_SECONDS - 0.01, math.inf)
-    assert not sharing.should_evict(60.0, sharing.FENCED_SECONDS - 1)
+    assert not sharing.should_evict(60.0, sharing.LOST_SECONDS - 1)

@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 import tender
 from deploy.local import cli, database, folder
+from deploy.local.commands import reports
 from deploy.local.layout import BadLayout
 from deploy.local.stack import Stack, StackOptions
 from tests.acceptance.conftest import gauge
@@ -160,6 +161,44 @@ def test_the_status_shows_the_shards_without_passwords(
     where = database.where(stack.endpoints.shards[3].owner_url)
     assert told[3]["database"] == f"{where}/tender_s4"
     assert "tender_owner" not in answer.stdout
+
+
+def test_all_shards_are_verified_together_and_their_heads_are_remembered(
+    stack: Stack, run: Callable[..., Result]
+) -> None:
+    with tender.SyncClient(
+        stack.endpoints.gateway, stack.endpoints.api_key_file.read_text().strip()
+    ) as client:
+        client.create_account(user_id="somebody", currency_code="EUR")
+    first = run("verify", "--json")
+    shown = run("verify")
+
+    assert first.exit_code == 0, first.output
+    told = json.loads(first.stdout)
+    assert told["ok"]
+    assert [one["head"]["shard"] for one in told["shards"]] == NAMES
+    assert [check["ok"] for check in told["checks"]] == [True, True, True]
+    assert shown.exit_code == 0
+    assert "shard s4" in shown.stdout
+    assert "clearing accounts cancel but for what is in flight" in shown.stdout
+    kept = [stack.options.data_dir / f"anchor-{name}" for name in NAMES]
+    path = next(path for path in kept if path.exists())
+    path.write_text(f"1:{'0' * 64}")
+    broken = run("verify")
+    path.unlink()
+    assert broken.exit_code == reports.EXIT_REFUSED
+    assert "anchor" in broken.output
+
+
+def test_an_anchor_of_one_of_several_shards_names_it(run: Callable[..., Result]) -> None:
+    digits = "0" * 64
+
+    nameless = run("verify", "--anchor", f"1:{digits}")
+    strange = run("verify", "--anchor", f"s9:1:{digits}")
+
+    assert "SHARD:SEQ:HASH" in nameless.output
+    assert "there is no shard s9" in strange.output
+    assert nameless.exit_code == strange.exit_code == reports.EXIT_USAGE
 
 
 def test_a_directory_that_does_not_answer_is_told_without_its_password(

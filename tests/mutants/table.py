@@ -120,6 +120,33 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
         "",
         ("tests/storage/test_verify.py::test_any_byte_of_the_journal_is_found",),
     ),
+    "second-leg-may-fail": Mutant(
+        "Money that was debited on one shard is refused on the other.",
+        "processor/domain/rules/legs.py",
+        "    if to is None:\n        to = sheet.own_account(",
+        "    if to is None:\n"
+        "        raise refusals.AccountUnknown(account_id=leg.account_id)\n"
+        "        to = sheet.own_account(",
+        (
+            "tests/domain/test_legs.py::"
+            "test_money_for_an_account_that_cannot_take_it_lies_in_suspense[FROZEN]",
+        ),
+    ),
+    "leg-taken-twice": Mutant(
+        "The database takes a leg that it has already.",
+        LEDGER,
+        "    CONSTRAINT legs_received_pkey PRIMARY KEY (source, number),\n",
+        "",
+        (STORE_GAPS + "test_a_leg_that_comes_twice_or_skips_one_is_refused[1]",),
+    ),
+    "leg-skipped": Mutant(
+        "The database takes a leg although the one before it has not come.",
+        APPLY,
+        "                    SELECT 1 FROM legs_received AS b\n"
+        "                     WHERE b.source = n.source AND b.number = n.number - 1\n",
+        "                    SELECT 1\n",
+        (STORE_GAPS + "test_a_leg_that_comes_twice_or_skips_one_is_refused[3]",),
+    ),
     "page-below-any-row": Mutant(
         "A page token that names somebody else's payment leads into that payer's list.",
         "storage/postgres/chains.py",

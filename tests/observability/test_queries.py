@@ -36,6 +36,7 @@ VALUES = {
     "code": {code.name for code in grpc.StatusCode},
     "job": {"tender-gateway", "tender-processor"},
     "outcome": {"ok", "replayed", "declined", *REASONS},
+    "cause": {"unheld", "handed_over", "owner_lost", "reopened"},
     "method": {method.name for method in methods.BY_NUMBER.values()} | LANE_METHODS,
 }
 
@@ -101,6 +102,7 @@ def _belongs(name: str, server: str) -> bool:
     """Both servers show all families of kit.metrics; most are moved by one of them."""
     prefixes = {"tender_gateway_": "gateway", "tender_lane_": "processor"}
     prefixes["tender_journal_"] = "processor"
+    prefixes["tender_processor_"] = "processor"
     owner = next((owner for prefix, owner in prefixes.items() if name.startswith(prefix)), server)
     return owner == server
 

@@ -1,6 +1,12 @@
 """What a superuser might alter in a shard, and how verify must name it."""
 
+import contextlib
+from collections.abc import AsyncIterator
 from typing import NamedTuple
+
+import asyncpg
+
+from tests.conftest import Shard
 
 
 class Alteration(NamedTuple):
@@ -292,3 +298,19 @@ ALTERATIONS = {
         ("is in the table with seq {}, but not in the journal",),
     ),
 }
+
+
+@contextlib.asynccontextmanager
+async def altered(shard: Shard, table: str, sql: str) -> AsyncIterator[None]:
+    """Alter a table as a superuser can, and put it back."""
+    connection = await asyncpg.connect(shard.owner_url)
+    try:
+        await connection.execute(f"CREATE TABLE kept AS TABLE {table}")
+        await connection.execute(sql)
+        try:
+            yield
+        finally:
+            await connection.execute(f"TRUNCATE {table}; INSERT INTO {table} SELECT * FROM kept")
+            await connection.execute("DROP TABLE kept")
+    finally:
+        await connection.close()

@@ -2,8 +2,9 @@
 
 import pytest
 
+from processor.domain.legs import Outcome, Received
 from processor.domain.payments import Payment
-from processor.ports import Batch, Changed, Conflict, Opened
+from processor.ports import Batch, Changed, Conflict, Crossed, Opened
 from storage.postgres.lane_store import PostgresLaneStore
 from tests.conftest import Shard
 from tests.storage.test_ownership import account, after, batch_after, sealed
@@ -62,4 +63,21 @@ async def test_a_journal_row_that_skips_a_number_is_refused(shard: Shard) -> Non
 
     with pytest.raises(Conflict):
         await store.apply(opened.ownership, batch_after(ahead, Changed(0, account("acc_eu_2"))))
+    await store.close()
+
+
+def with_leg(opened: Opened, number: int) -> Batch:
+    taken = Received("s2", number, "", "", "", Outcome.NOTED, "{}")
+    crossed = Crossed((), (taken,), (), (), ())
+    return sealed(opened, batch_after(opened)._replace(crossed=crossed))
+
+
+@pytest.mark.parametrize("number", [1, 3])
+async def test_a_leg_that_comes_twice_or_skips_one_is_refused(shard: Shard, number: int) -> None:
+    store = PostgresLaneStore(shard.lane_url, "s1")
+    opened = await store.open("first", evict=False)
+    opened = await after(store, opened, with_leg(opened, 1))
+
+    with pytest.raises(Conflict):
+        await store.apply(opened.ownership, with_leg(opened, number))
     await store.close()

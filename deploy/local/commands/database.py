@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import asyncpg
@@ -23,6 +24,16 @@ key_app = typer.Typer(no_args_is_help=True, help="Make API keys.")
 Dsn = Annotated[
     str | None,
     typer.Option(envvar="TENDER_DATABASE_URL", help="Database; else the running stack's."),
+]
+
+
+Dsns = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--dsn",
+        envvar="TENDER_DATABASE_URL",
+        help="Database, repeatable: those of all shards; else the running stack's.",
+    ),
 ]
 
 
@@ -61,54 +72,100 @@ def migrate(
     printer.show(output.table(("migration", "applied"), shown))
 
 
-@calling.local(app, "verify", "tender verify", "tender verify --json")
+@calling.local(
+    app,
+    "verify",
+    "tender verify",
+    "tender verify --json",
+    "tender verify --dsn postgresql://one/tender --dsn postgresql://two/tender",
+)
 def verify(
     printer: Output,
-    dsn: Dsn = None,
+    dsn: Dsns = None,
     data_dir: DataDir = DATA_DIR_DEFAULT,
     anchor: Annotated[
         list[str] | None,
         typer.Option(
-            help="SEQ:HASH of a journal row as it was seen before; repeatable. The processor logs "
-            "one a minute as journal_anchor. Without --dsn the last verified head is one too."
+            help="SEQ:HASH of a journal row as it was seen before, with several shards "
+            "SHARD:SEQ:HASH; repeatable. The processor logs one a minute as journal_anchor. Without"
+            " --dsn the last verified head of each shard is one too."
         ),
     ] = None,
 ) -> None:
     """Recompute the ledger: hash chain, every balance and hold, states and request keys.
 
+    With several shards also what is between them: legs, clearing accounts, the sum of all money.
     Exit code 1 on any breach, naming the row.
     """
-    url = dsn or calling.find_endpoints(data_dir).query_url
-    known = [anchors.parse(text) for text in anchor or ()]
-    if dsn is None:
-        known += anchors.kept(data_dir)
+    given = [anchors.parse(text) for text in anchor or ()]
+    shards = () if dsn else calling.find_endpoints(data_dir).shards
+    urls = dsn or [shard.query_url for shard in shards]
+    if len(urls) == 1:
+        _verify_one(printer, urls[0], [known for _, known in given], None if dsn else data_dir)
+        return
+    if any(not shard for shard, _ in given):
+        raise typer.BadParameter("with several shards an anchor is SHARD:SEQ:HASH")
+    known: dict[str, tuple[ledger.Anchor, ...]] = {}
+    kept = [(one.name, each) for one in shards for each in anchors.kept(data_dir, one.name)]
+    for shard, each in (*given, *kept):
+        known[shard] = (*known.get(shard, ()), each)
+    with explained():
+        report = asyncio.run(ledger.verify_shards(urls, anchors=known))
+    if unknown := known.keys() - {one.head.shard for one in report.shards}:
+        raise typer.BadParameter(f"there is no shard {', '.join(sorted(unknown))} to be anchored")
+    if shards and report.ok:
+        for one in report.shards:
+            anchors.keep(data_dir, one.head, one.head.shard)
+    _show(printer, report.to_json(), all_verified(report), ok=report.ok)
+
+
+def _verify_one(
+    printer: Output, url: str, known: list[ledger.Anchor], data_dir: Path | None
+) -> None:
+    """Verify the only shard; with a data folder its head is remembered there."""
+    if data_dir is not None:
+        known = [*known, *anchors.kept(data_dir)]
     with explained():
         report = asyncio.run(ledger.verify(url, anchors=tuple(known)))
-    if dsn is None and report.ok:
+    if data_dir is not None and report.ok:
         anchors.keep(data_dir, report.head)
+    _show(printer, report.to_json(), verified(report.checks), ok=report.ok)
+
+
+def _show(printer: Output, as_json: str, tables: list[Any], *, ok: bool) -> None:
     if printer.as_json:
-        typer.echo(report.to_json())
-    for rendered in verified(report):
+        typer.echo(as_json)
+    for rendered in tables:
         printer.show(rendered)
-    if not report.ok:
+    if not ok:
         raise typer.Exit(reports.EXIT_REFUSED)
 
 
-def verified(report: ledger.Report) -> list[Any]:
+def all_verified(report: ledger.ShardsReport) -> list[Any]:
+    """The checks of each shard, those between them, and what else should be known."""
+    tables: list[Any] = []
+    for one in report.shards:
+        tables += verified(one.checks, f"shard {one.head.shard}")
+    tables += verified(report.checks, "all shards")
+    found = [one for one in report.findings if one.breaches]
+    return tables + (verified(found, "worth a look", broken="[yellow]found[/]") if found else [])
+
+
+def verified(
+    checks: Sequence[ledger.Check], title: str = "", *, broken: str = "[bold red]broken[/]"
+) -> list[Any]:
     """The checks as a table, and under it what is wrong."""
     rows = [
         (
             check.name,
             check.invariant,
             f"{check.rows:,}",
-            "[green]ok[/]" if check.ok else "[bold red]broken[/]",
+            "[green]ok[/]" if check.ok else broken,
         )
-        for check in report.checks
+        for check in checks
     ]
-    breaches = [
-        (check.name, escape(breach)) for check in report.checks for breach in check.breaches
-    ]
-    tables = [output.table(("check", "invariant", "=rows", "result"), rows)]
+    breaches = [(check.name, escape(breach)) for check in checks for breach in check.breaches]
+    tables = [output.table(("check", "invariant", "=rows", "result"), rows, title)]
     return [*tables, output.grid(breaches)] if breaches else tables
 
 

@@ -44,8 +44,9 @@ Ports = Annotated[
     typer.Option(
         "--port",
         metavar="NAME=NUMBER",
-        help="Of gateway, processor, postgres, replica1, postgres2, postgres2-replica1, valkey, "
-        "kafka, gateway_metrics or processor_metrics; 0 takes a free one.",
+        help="Of gateway, processor, processor2, postgres, replica1, postgres2, "
+        "postgres2-replica1, valkey, kafka, gateway_metrics, processor_metrics or "
+        "processor2_metrics; 0 takes a free one.",
     ),
 ]
 
@@ -73,7 +74,8 @@ def explained() -> Iterator[None]:
     "up",
     "tender up",
     "tender up --detach --port gateway=0 --data-dir /tmp/tender",
-    "tender up --shards 4 --regions eu,us --servers 2 --replicas 2",
+    "tender up --shards 4 --regions eu,us --servers 2 --replicas 2 --processors 2",
+    "tender up --replicas 2 --synchronous",
     "tender up --postgres-url postgresql://tender@db.example.com/tender",
 )
 def up(
@@ -92,6 +94,19 @@ def up(
         int, typer.Option("--servers", min=1, max=16, help="Postgres servers for the shards.")
     ] = 1,
     replicas: Annotated[int, typer.Option(min=0, max=4, help="Standbys of each Postgres.")] = 1,
+    processors: Annotated[
+        int, typer.Option(min=1, max=16, help="Processors, which share the lanes.")
+    ] = 1,
+    failover: Annotated[
+        bool,
+        typer.Option("--failover", help="Promote a replica when its Postgres dies or hangs."),
+    ] = False,
+    synchronous: Annotated[
+        bool,
+        typer.Option(
+            "--synchronous", help="Acknowledge only what a replica has too; implies --failover."
+        ),
+    ] = False,
     postgres_url: Annotated[
         str | None, typer.Option(help="Owner's URL of a Postgres to use instead.")
     ] = None,
@@ -125,6 +140,9 @@ def up(
             regions=tuple(regions.split(",")),
             servers=postgres_servers,
             replicas=replicas,
+            processors=processors,
+            failover=failover,
+            synchronous=synchronous,
             ports={"gateway": GATEWAY_PORT_DEFAULT} | _ports(port or []),
             postgres_url=postgres_url,
             redis_url=redis_url,
@@ -196,9 +214,9 @@ def _print_running(printer: Output, data_dir: Path) -> None:
         return
     rows = [
         ("gateway (gRPC)", endpoints.gateway),
-        ("processor", endpoints.processor),
+        *((each.name, each.address) for each in endpoints.processors),
         ("metrics", f"http://{endpoints.gateway_metrics}/metrics"),
-        ("", f"http://{endpoints.processor_metrics}/metrics"),
+        *(("", f"http://{each.metrics}/metrics") for each in endpoints.processors),
         ("Kafka", endpoints.kafka_bootstrap),
         ("data", f"{data_dir}"),
         ("development key", f"[bold]{key}[/]"),
