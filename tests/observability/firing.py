@@ -8,10 +8,12 @@ write series. `rate` over a window counts as zero what was before the first scra
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final
 
 from tests.observability.series import (
     Series,
+    buckets,
     gateway,
     in_turn,
     is_away,
@@ -47,6 +49,11 @@ TEN_MINUTES: Final = 600
 OPEN: Final = processor("tender_lane_open", **S1)
 OPEN_TOO: Final = processor("tender_lane_open", STAND_BY, **S1)
 EPOCH: Final = processor("tender_lane_epoch", **S1)
+OPENING: Final = processor("tender_lane_opening_seconds_bucket", **S1)
+HANDOVERS: Final = processor("tender_lane_handovers_total", **S1)
+OWNER_LOST: Final = processor("tender_lane_takeovers_total", **S1, cause="owner_lost")
+HANDED_OVER: Final = processor("tender_lane_takeovers_total", **S1, cause="handed_over")
+UNHEARD: Final = processor("tender_processor_peers_unheard")
 JOURNAL: Final = processor("tender_journal_seq", **S1)
 DEPTH: Final = processor("tender_lane_queue_depth", **S1)
 BATCHES: Final = processor("tender_lane_batch_size_count", **S1)
@@ -102,6 +109,49 @@ CASES: Final[Mapping[str, tuple[Case, ...]]] = {
             healthy={OPEN_TOO: stays(0)},
             says="Two processors believe that they own shard s1.",
             labels=S1,
+        ),
+    ),
+    "TenderLaneOpensSlowly": (
+        Case(
+            fires=buckets(OPENING, {3: 0, 5: 1, inf: 1}),
+            healthy=buckets(OPENING, {3: 1}),
+            says="Shard s1 was without a lane for 4.9s at a takeover.",
+            labels=S1,
+            true_at=5,
+        ),
+    ),
+    "TenderLanesMoveOften": (
+        Case(
+            fires={HANDOVERS: rises(0.01)},
+            healthy={HANDOVERS: rises(0.001)},
+            says="The lane of shard s1 was handed from processor to processor 5.05 times in 15 "
+            "minutes.",
+            labels=S1,
+            true_at=505,
+        ),
+    ),
+    "TenderOwnersLost": (
+        Case(
+            fires={OWNER_LOST: in_turn(stays(1, 2 * TEN_MINUTES), stays(2))},
+            healthy={OWNER_LOST: stays(1)},
+            says="The lane of shard s1 was taken from a processor that was no longer heard.",
+            labels=S1,
+            true_at=2 * TEN_MINUTES,
+        ),
+        Case(
+            fires={OWNER_LOST: in_turn(is_away(TEN_MINUTES), stays(1)), HANDED_OVER: stays(1)},
+            healthy={OWNER_LOST: is_away(2 * TEN_MINUTES)},
+            says="The lane of shard s1 was taken from a processor that was no longer heard.",
+            labels=S1,
+            true_at=TEN_MINUTES,
+        ),
+    ),
+    "TenderProcessorUnheard": (
+        Case(
+            fires={UNHEARD: stays(1)},
+            healthy={UNHEARD: stays(0)},
+            says="Processor processor-1:9465 does not hear 1 of the others.",
+            labels=PROCESSOR,
         ),
     ),
     "TenderTakeoverStorm": (

@@ -1,6 +1,7 @@
 """Series as promtool's rule tests write them: what servers would show, step by step."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from math import inf
 from typing import Final
 
 STEP_SECONDS: Final = 5  # Of scrapes and of evaluations, as in deploy/prometheus/prometheus.yml.
@@ -40,21 +41,23 @@ def processor(name: str, instance: str = "processor-1:9465", **labels: str) -> s
     return _selector(name, job="tender-processor", instance=instance, **labels)
 
 
+def buckets(selector: str, per_second: Mapping[float, float]) -> Series:
+    """Return buckets of a histogram: how many a second came within each bound."""
+    written = {f"{bound:g}".replace("inf", "+Inf"): count for bound, count in per_second.items()}
+    return {f'{selector[:-1]}, le="{bound}"}}': rises(count) for bound, count in written.items()}
+
+
 def one_in_fifty_slower(selector: str, bound: float, slower: float) -> Series:
-    """Buckets of a histogram: 100 a second, 98 within the bound and the rest within the slower.
+    """Of 100 a second 98 within the bound, the others within the slower one.
 
     The quantile of 99 % is then in the middle between both.
     """
-    return _buckets(selector, [(f"{bound:g}", 98), (f"{slower:g}", 100), ("+Inf", 100)])
+    return buckets(selector, {bound: 98, slower: 100, inf: 100})
 
 
 def none_slower(selector: str, bound: float, slower: float) -> Series:
     """The same buckets with all within the bound."""
-    return _buckets(selector, [(f"{bound:g}", 100), (f"{slower:g}", 100), ("+Inf", 100)])
-
-
-def _buckets(selector: str, counts: Iterable[tuple[str, int]]) -> Series:
-    return {f'{selector[:-1]}, le="{bound}"}}': rises(count) for bound, count in counts}
+    return buckets(selector, {bound: 100, slower: 100, inf: 100})
 
 
 def _selector(name: str, **labels: str) -> str:
