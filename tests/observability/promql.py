@@ -73,4 +73,5 @@ def _parts(expression: Any) -> list[Any]:
 
 def templated(text: str) -> frozenset[str]:
     """Return the labels that a legend or an annotation names."""
-    return frozenset(re.findall(r"{{\s*(?:\$labels\.)?([a-z_]+)\s*}}", text))
+    named = re.findall(r"{{\s*(?:if )?(?:\$labels\.)?([a-z_]+)\s*}}", text)
+    return frozenset(named) - {"else", "end"}
