@@ -190,6 +190,20 @@ def test_all_shards_are_verified_together_and_their_heads_are_remembered(
     assert f"broken on {path.name.removeprefix('anchor-')}" in broken.output
 
 
+def test_the_databases_of_all_shards_are_named_one_by_one(
+    stack: Stack, run: Callable[..., Result]
+) -> None:
+    urls = [shard.query_url for shard in stack.endpoints.shards]
+    named = [word for url in urls for word in ("--dsn", url)]
+
+    together = run("verify", *named, "--json")
+    alone = run("verify", "--dsn", urls[1], "--json")
+
+    assert together.exit_code == alone.exit_code == 0, together.output
+    assert len(json.loads(together.stdout)["shards"]) == len(urls)
+    assert json.loads(alone.stdout)["head"]["shard"] == NAMES[1]
+
+
 def test_an_anchor_of_one_of_several_shards_names_it(run: Callable[..., Result]) -> None:
     digits = "0" * 64
 
