@@ -2,8 +2,12 @@
 
 import asyncio
 import itertools
+import os
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +27,7 @@ from tests.acceptance.load import (
     open_town,
 )
 from tests.checker import History
+from tests.docs import readme
 
 FUNDS = 100_000
 ARRIVAL_SECONDS_MAX = 10.0
@@ -30,6 +35,7 @@ CALLS_MIN = 100
 BETWEEN_SECONDS = 1.5
 """Long enough for the supervisor not to take the kills for a crash loop."""
 
+README_SECONDS_MAX = 90.0
 RECOVERY_SECONDS_MAX = 8.0
 
 
@@ -271,6 +277,31 @@ async def test_a_batch_and_a_stream_pay_over_all_shards(citizen: Recorder, homes
     for call, answer in zip((*batch, *stream), (*outcomes, *answers), strict=True):
         told[call.request_id].ok(answer if call in stream else answer.result())
     assert {one.response.payment.state for one in told.values()} == {tender.Payment.STATE_CAPTURED}
+
+
+@pytest.mark.timeout(2 * README_SECONDS_MAX)
+def test_the_readme_s_payment_between_shards_is_what_it_says(city: Stack) -> None:
+    blocks = readme.blocks(readme.PATH.read_text(), "run on shards")
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "TENDER_DATA_DIR": str(city.options.data_dir),
+        "COLUMNS": "200",
+    }
+    done = subprocess.run(
+        ["sh"],
+        input=readme.script(blocks),
+        env=environment,
+        cwd=readme.PATH.parent,
+        capture_output=True,
+        text=True,
+        timeout=README_SECONDS_MAX,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    shown, verified = readme.outputs(done.stdout)
+    assert readme.alike(shown, "text") == readme.alike(blocks[0].expected, "text")
+    assert "clearing accounts cancel but for what is in flight" in verified
 
 
 @pytest.mark.parametrize(("name", "kills"), [("processor", 3), ("postgres2", 2)])

@@ -10,7 +10,7 @@ PATH = Path(__file__).parent.parent.parent / "README.md"
 SEPARATOR = "-- end of block --"
 
 _BLOCK = re.compile(
-    r"^<!-- run -->\n```sh\n(?P<shell>.*?)^```\n"
+    r"^<!-- (?P<how>run|run on shards) -->\n```sh\n(?P<shell>.*?)^```\n"
     r"(?:```(?P<kind>json|text)\n(?P<expected>.*?)^```\n)?",
     re.MULTILINE | re.DOTALL,
 )
@@ -32,10 +32,12 @@ class Block:
     expected: str
 
 
-def blocks(text: str) -> list[Block]:
+def blocks(text: str, how: str = "run") -> list[Block]:
+    """Return the blocks that are run on one kind of stack."""
     return [
         Block(match["shell"], match["kind"] or "", match["expected"] or "")
         for match in _BLOCK.finditer(text)
+        if match["how"] == how
     ]
 
 

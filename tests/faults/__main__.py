@@ -43,7 +43,15 @@ def main() -> int:
 
 def whole(folder: Path) -> StackOptions:
     """Return the stack of a whole run."""
-    return StackOptions(folder, shards=4, regions=("eu", "us"), servers=2, replicas=2)
+    return StackOptions(
+        folder,
+        shards=4,
+        regions=("eu", "us"),
+        servers=2,
+        replicas=2,
+        processors=2,
+        synchronous=True,
+    )
 
 
 def say(line: str) -> None:

@@ -6,8 +6,11 @@ import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+import asyncpg
 import redis
 
+from deploy.local import processes
+from deploy.local.roles import Roles
 from deploy.local.stack import Stack
 from tests.acceptance.conftest import samples
 from tests.faults.plan import Kind
@@ -18,6 +21,15 @@ PAUSE_SECONDS = 4.0
 REDIS_AWAY_SECONDS = 2.0
 REPLICA_HELD_SECONDS = 3.0
 REDIS_SECONDS_MAX = 2.0
+PROMOTION_SECONDS_MAX = 30.0
+MEMBERS_SECONDS_MAX = 60.0
+"""For an old primary to come back as a copy of the new one."""
+
+CONNECT_SECONDS_MAX = 5.0
+STREAMING = """
+SELECT count(*) FROM pg_stat_replication
+WHERE state = 'streaming' AND application_name <> 'pg_basebackup'
+"""
 LANE_OPEN = "tender_lane_open"
 
 
@@ -35,11 +47,14 @@ class Accidents:
 
     def __init__(self, stack: Stack, dice: random.Random) -> None:
         self._stack = stack
-        self._processors = {"processor": stack.endpoints.processor_metrics}
+        self._processors = {each.name: each.metrics for each in stack.endpoints.processors}
+        self._roles = Roles(stack.options.data_dir.resolve(), stack.options)
         self._dice = dice
         self._kinds: dict[Kind, Callable[[], Awaitable[Done]]] = {
             Kind.PROCESSOR_KILL: self._kill_processor,
             Kind.PROCESSOR_PAUSE: self._pause_processor,
+            Kind.PRIMARY_KILL: self._kill_primary,
+            Kind.OLD_PRIMARY: self._bring_old_primary_back,
             Kind.REPLICA: self._hurt_replica,
             Kind.REDIS_KILL: self._kill_redis,
             Kind.REDIS_FLUSH: self._flush_redis,
@@ -76,10 +91,71 @@ class Accidents:
         await self._send(name, signal.SIGCONT)
         return Done(Kind.PROCESSOR_PAUSE, name, shards)
 
-    # Replicas.
+    # Postgres servers.
+
+    async def _kill_primary(self) -> Done:
+        server, name, shards = self._primary()
+        await self._send(name, signal.SIGKILL)
+        await self._promoted(server, name)
+        return Done(Kind.PRIMARY_KILL, name, shards)
+
+    async def _bring_old_primary_back(self) -> Done:
+        """It hangs, another one is promoted, and then it would go on where it stopped."""
+        server, name, shards = self._primary()
+        members = processes.identify(processes.family(self._stack.child(name).pid))
+        await self._send(name, signal.SIGSTOP)
+        await self._promoted(server, name)
+        processes.send(members, signal.SIGCONT)
+        return Done(Kind.OLD_PRIMARY, name, shards)
+
+    def _primary(self) -> tuple[int, str, frozenset[str]]:
+        """Choose the primary of a server whose members are all there, and name its shards."""
+        alive = self._stack.alive()
+        servers = [
+            server
+            for server in range(self._stack.options.servers)
+            if all(alive.get(name, False) for name in self._roles.members(server))
+        ]
+        server = self._dice.choice(servers or [0])
+        places = self._stack.options.layout().places()
+        shards = frozenset(place.name for place in places if place.server == server)
+        return server, self._roles.primary(server), shards
+
+    async def _promoted(self, server: int, before: str) -> None:
+        async with asyncio.timeout(PROMOTION_SECONDS_MAX):
+            while self._roles.primary(server) == before:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+    async def await_members(self) -> None:
+        """Wait until every server has all its standbys: a fault meets a stack that is well."""
+        names = [
+            name
+            for server in range(self._stack.options.servers)
+            for name in self._roles.members(server)
+        ]
+        async with asyncio.timeout(MEMBERS_SECONDS_MAX):
+            while True:
+                alive = await asyncio.to_thread(self._stack.alive)
+                if all(alive.get(name, False) for name in names) and await self._all_stream():
+                    return
+                await asyncio.sleep(0.2)
+
+    async def _all_stream(self) -> bool:
+        for shard in self._stack.endpoints.shards[: self._stack.options.servers]:
+            try:
+                connection = await asyncpg.connect(shard.owner_url, timeout=CONNECT_SECONDS_MAX)
+            except (OSError, TimeoutError, asyncpg.PostgresError):
+                return False
+            try:
+                if await connection.fetchval(STREAMING) < self._stack.options.replicas:
+                    return False
+            finally:
+                await connection.close()
+        return True
 
     async def _hurt_replica(self) -> Done:
-        name = self._dice.choice([name for name in self._stack.names() if "replica" in name])
+        server = self._dice.randrange(self._stack.options.servers)
+        name = self._dice.choice(list(self._roles.standbys(server)))
         if self._dice.random() < 0.5:
             await self._send(name, signal.SIGKILL)
         else:

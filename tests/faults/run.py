@@ -126,6 +126,7 @@ async def run(
                 silent = await _until_back(probes, began)
                 _note(outcome, done, silent)
                 longest = max(silent.values())
+                await accidents.await_members()
                 say(
                     f"{number}/{len(chosen)} {kind} ({done.target}):"
                     f" silent for {longest:.2f} s at most, {len(load.answered)} calls answered"

@@ -219,7 +219,13 @@ async def test_a_merchants_list_is_its_own(stack: Stack) -> None:
 WORLD_ID = "sys_eu_s1_acme_world_EUR"
 
 
-@pytest.mark.parametrize("account_id", ["world", "fees", WORLD_ID, "sys_eu_s1_acme_fees_EUR"])
+@pytest.mark.parametrize(
+    "account_id",
+    [
+        *("world", "fees", WORLD_ID, "sys_eu_s1_acme_fees_EUR", "sys_eu_s1_acme_suspense_EUR"),
+        "sys_eu_s1_acme_clearing.s2_EUR",
+    ],
+)
 @pytest.mark.parametrize("side", ["source_account_id", "destination_account_id"])
 async def test_the_operators_accounts_need_the_operator(
     stack: Stack, account_id: str, side: str

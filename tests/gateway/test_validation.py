@@ -14,6 +14,7 @@ from tests.gateway.conftest import Stack
 
 BY_NAME = {method.name: method for method in methods.METHODS.values()}
 WORLD = "sys_eu_s1_acme_world_EUR"
+CLEARING = "sys_eu_s1_acme_clearing.s2_EUR"
 FIELD, AMOUNT, CURRENCY = "FIELD_INVALID", "AMOUNT_OUT_OF_RANGE", "CURRENCY_UNKNOWN"
 
 
@@ -98,6 +99,10 @@ CASES: list[tuple[str, dict[str, Any], str, list[str]]] = [
     ("GetAccount", {"account_id": "acc_eu_000000000000000000000i"}, FIELD, ["account_id"]),
     ("GetAccount", {"account_id": WORLD}, "", []),
     ("GetAccount", {"account_id": WORLD.lower()}, FIELD, ["account_id"]),
+    ("GetAccount", {"account_id": CLEARING}, "", []),
+    ("GetAccount", {"account_id": CLEARING.replace(".s2", "")}, FIELD, ["account_id"]),
+    ("GetAccount", {"account_id": CLEARING.replace("s2", "S2")}, FIELD, ["account_id"]),
+    ("ListTransfers", {"account_id": CLEARING}, "", []),
     ("AuthorizePayment", {"amount": None}, FIELD, ["amount"]),
     ("CreateTransfer", {"amount": None}, FIELD, ["amount"]),
     ("AuthorizePayment", {"capture_method": 4}, FIELD, ["capture_method"]),

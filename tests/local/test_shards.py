@@ -179,7 +179,7 @@ def test_all_shards_are_verified_together_and_their_heads_are_remembered(
     assert [one["head"]["shard"] for one in told["shards"]] == NAMES
     assert [check["ok"] for check in told["checks"]] == [True, True, True]
     assert shown.exit_code == 0
-    assert "shard s4" in shown.stdout
+    assert "request keys used on two shards" in shown.stdout
     assert "clearing accounts cancel but for what is in flight" in shown.stdout
     kept = [stack.options.data_dir / f"anchor-{name}" for name in NAMES]
     path = next(path for path in kept if path.exists())
@@ -187,7 +187,21 @@ def test_all_shards_are_verified_together_and_their_heads_are_remembered(
     broken = run("verify")
     path.unlink()
     assert broken.exit_code == reports.EXIT_REFUSED
-    assert "anchor" in broken.output
+    assert f"broken on {path.name.removeprefix('anchor-')}" in broken.output
+
+
+def test_the_databases_of_all_shards_are_named_one_by_one(
+    stack: Stack, run: Callable[..., Result]
+) -> None:
+    urls = [shard.query_url for shard in stack.endpoints.shards]
+    named = [word for url in urls for word in ("--dsn", url)]
+
+    together = run("verify", *named, "--json")
+    alone = run("verify", "--dsn", urls[1], "--json")
+
+    assert together.exit_code == alone.exit_code == 0, together.output
+    assert len(json.loads(together.stdout)["shards"]) == len(urls)
+    assert json.loads(alone.stdout)["head"]["shard"] == NAMES[1]
 
 
 def test_an_anchor_of_one_of_several_shards_names_it(run: Callable[..., Result]) -> None:

@@ -8,7 +8,7 @@ from rich.markup import escape
 
 import tender
 from deploy.local.commands import calling, output, reports
-from deploy.local.commands.calling import Amount, RequestId, Session
+from deploy.local.commands.calling import Amount, Region, RequestId, Session
 from deploy.local.commands.payments import FailOnDecline
 
 app = typer.Typer(no_args_is_help=True, help="Open, show, list, freeze and close accounts.")
@@ -42,6 +42,7 @@ def open_account(
             help="How far below zero it may go; needs the operator scope.",
         ),
     ] = None,
+    region: Region = "",
     request_id: RequestId = None,
 ) -> None:
     """Open an account with a balance of zero."""
@@ -53,6 +54,7 @@ def open_account(
         currency_code=currency.upper(),
         kind=kind,
         floor_minor_units=-overdraft.minor_units if overdraft else 0,
+        region=region,
         request_id=request_id,
     )
     session.output.one(answer, answer.account.id, output.account(answer.account))

@@ -52,6 +52,9 @@ RequestId = Annotated[
     str | None,
     typer.Option(help="Repeating a command with the same one never moves money twice."),
 ]
+Region = Annotated[
+    str, typer.Option(help="Where its home is, for good; else the gateway's own region.")
+]
 DataDir = Annotated[
     Path, typer.Option(envvar="TENDER_DATA_DIR", help="Folder of the stack.", rich_help_panel=PANEL)
 ]

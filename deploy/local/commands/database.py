@@ -142,30 +142,40 @@ def _show(printer: Output, as_json: str, tables: list[Any], *, ok: bool) -> None
 
 
 def all_verified(report: ledger.ShardsReport) -> list[Any]:
-    """The checks of each shard, those between them, and what else should be known."""
-    tables: list[Any] = []
+    """The checks within the shards, those between them, and what else should be known."""
+    within: dict[str, list[tuple[str, ledger.Check]]] = {}
     for one in report.shards:
-        tables += verified(one.checks, f"shard {one.head.shard}")
-    tables += verified(report.checks, "all shards")
-    found = [one for one in report.findings if one.breaches]
-    return tables + (verified(found, "worth a look", broken="[yellow]found[/]") if found else [])
-
-
-def verified(
-    checks: Sequence[ledger.Check], title: str = "", *, broken: str = "[bold red]broken[/]"
-) -> list[Any]:
-    """The checks as a table, and under it what is wrong."""
-    rows = [
-        (
-            check.name,
-            check.invariant,
-            f"{check.rows:,}",
-            "[green]ok[/]" if check.ok else broken,
-        )
-        for check in checks
+        for check in one.checks:
+            within.setdefault(check.name, []).append((one.head.shard, check))
+    rows = [_row(found) for found in within.values()]
+    rows += [_row([("", check)]) for check in report.checks]
+    rows += [_row([("", check)], "[yellow]found[/]") for check in report.findings]
+    told = [
+        (f"{one.head.shard}: {check.name}", check) for one in report.shards for check in one.checks
     ]
+    told += [(check.name, check) for check in (*report.checks, *report.findings)]
+    breaches = [(name, escape(breach)) for name, check in told for breach in check.breaches]
+    tables = [output.table(("check", "invariant", "=rows", "result"), rows)]
+    return [*tables, output.grid(breaches)] if breaches else tables
+
+
+def _row(
+    found: Sequence[tuple[str, ledger.Check]], broken: str = "[bold red]broken[/]"
+) -> tuple[str, ...]:
+    """One check, perhaps of several shards; those on which it is broken are named."""
+    where = [shard for shard, check in found if not check.ok]
+    names = ", ".join(filter(None, where))
+    result = f"{broken} on {names}" if names else broken
+    first = found[0][1]
+    rows = sum(check.rows for _, check in found)
+    return (first.name, first.invariant, f"{rows:,}", result if where else "[green]ok[/]")
+
+
+def verified(checks: Sequence[ledger.Check]) -> list[Any]:
+    """The checks as a table, and under it what is wrong."""
+    rows = [_row([("", check)]) for check in checks]
     breaches = [(check.name, escape(breach)) for check in checks for breach in check.breaches]
-    tables = [output.table(("check", "invariant", "=rows", "result"), rows, title)]
+    tables = [output.table(("check", "invariant", "=rows", "result"), rows)]
     return [*tables, output.grid(breaches)] if breaches else tables
 
 

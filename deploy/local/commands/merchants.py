@@ -6,7 +6,7 @@ import typer
 
 import tender
 from deploy.local.commands import calling, output
-from deploy.local.commands.calling import RequestId, Session
+from deploy.local.commands.calling import Region, RequestId, Session
 
 app = typer.Typer(no_args_is_help=True, help="Create, show and update merchants.")
 
@@ -66,6 +66,7 @@ def create(
     basis_points: BasisPoints = 0,
     fixed: Fixed = None,
     return_fees: ReturnFees = False,
+    region: Region = "",
     request_id: RequestId = None,
 ) -> None:
     """Create a merchant, and a wallet in each --currency; needs the operator scope."""
@@ -82,6 +83,7 @@ def create(
             user_id=reference,
             currency_code=code,
             kind=tender.Account.KIND_MERCHANT_WALLET,
+            region=region,
             request_id=f"{key}-{code}",
         )
         accounts[code] = opened.account.id
@@ -89,6 +91,7 @@ def create(
         reference=reference,
         display_name=name or reference,
         settlement_terms=terms(accounts, basis_points, fixed or [], return_fees),
+        region=region,
         request_id=key,
     )
     session.output.one(answer, answer.merchant.id, output.merchant(answer.merchant))
