@@ -61,7 +61,7 @@ async def serve(
         [internal_auth.InternalGuard(processor.internal_token())],
         rpcs_max=_RPCS_MAX,
     )
-    streams = LaneServicer(lanes)
+    streams = LaneServicer(lanes, shared=bool(processor.peer_targets))
     lane_pb2_grpc.add_LaneServiceServicer_to_server(streams, server)
     query_pb2_grpc.add_QueryServiceServicer_to_server(QueryServicer(reads, keys), server)
     directory_pb2_grpc.add_DirectoryServiceServicer_to_server(DirectoryServicer(directory), server)
