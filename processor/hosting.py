@@ -54,8 +54,12 @@ class NewestMap:
             log.error("shard_map_bad", version=message.version, reason=str(error))
 
     async def known(self) -> None:
-        """Return once there is a map."""
+        """Return once there is a map, or nobody is to wait for one any more."""
         await self._known.wait()
+
+    def stop_waiting(self) -> None:
+        """Let those go who wait for a map: the process stops."""
+        self._known.set()
 
 
 def homes(shard_map: ShardMap) -> Mapping[str, str] | None:

@@ -240,6 +240,7 @@ class Lane:
                 await self._hold()
             finally:
                 await self._let_go()
+        self._free.set()
 
     def pursue(self, cause: str, *, evicts: bool = False) -> None:
         """Open the lane as soon as that can be, because of a cause that a metric names.

@@ -102,20 +102,24 @@ class _Outbox:
 class LaneServicer(lane_pb2_grpc.LaneServiceServicer):
     """Serves any number of gateways. A stream that breaks leaves its commands running."""
 
-    def __init__(self, lanes: Mapping[str, Lane]) -> None:
+    def __init__(self, lanes: Mapping[str, Lane], *, shared: bool = False) -> None:
+        """`shared` with other processors, lanes are waited for in the gateway and not here."""
         self._lanes = lanes
+        self._shared = shared
         self._outboxes: set[_Outbox] = set()
 
     async def run(self) -> None:
         """End the streams of lanes that are gone, until cancelled.
 
-        A stream that names no shard stays: its gateway knows this processor alone, and waits.
+        A stream that names no shard stays where lanes are not shared: its gateway knows this
+        processor alone, and waits.
         """
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             for outbox in self._outboxes:
                 outbox.look()
-                if outbox.shard and outbox.lane.is_away and not outbox.lane.is_open:
+                lane = outbox.lane
+                if (outbox.shard or self._shared) and lane.is_away and not lane.is_open:
                     outbox.close()
 
     def end_streams(self, shard: str) -> None:
@@ -137,6 +141,9 @@ class LaneServicer(lane_pb2_grpc.LaneServiceServicer):
         shard = _named_shard(context)
         lane = hosting.part_of(self._lanes, shard)
         if lane is None or lane.is_elsewhere or (shard and lane.is_away):
+            await context.abort(grpc.StatusCode.UNAVAILABLE, hosting.NOT_HELD)
+        if self._shared and not lane.is_open:
+            # Another one may open it first.
             await context.abort(grpc.StatusCode.UNAVAILABLE, hosting.NOT_HELD)
         outbox = _Outbox(lane, shard)
         self._outboxes.add(outbox)

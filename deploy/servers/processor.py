@@ -62,7 +62,7 @@ async def serve(
         [internal_auth.InternalGuard(processor.internal_token())],
         rpcs_max=_RPCS_MAX,
     )
-    streams = LaneServicer(lanes)
+    streams = LaneServicer(lanes, shared=bool(processor.peer_targets))
     lane_pb2_grpc.add_LaneServiceServicer_to_server(streams, server)
     query_pb2_grpc.add_QueryServiceServicer_to_server(QueryServicer(reads, keys), server)
     directory_pb2_grpc.add_DirectoryServiceServicer_to_server(DirectoryServicer(directory), server)
@@ -78,8 +78,10 @@ async def serve(
         steady_seconds=processor.handover_after_seconds,
     )
     async with asyncio.TaskGroup() as group:
-        running = {shard: group.create_task(lane.run()) for shard, lane in lanes.items()}
-        keeping = group.create_task(_keep(keeper, newest, is_alone=processor.is_alone))
+        if processor.is_alone:
+            newest.stop_waiting()
+        running = {shard: group.create_task(_run(lane, newest)) for shard, lane in lanes.items()}
+        keeping = group.create_task(_keep(keeper, newest))
         watching = [
             group.create_task(shard_map.watch(newest.note)),
             group.create_task(others.run()),
@@ -101,6 +103,7 @@ async def serve(
         health.set_serving(False)
         keeping.cancel()
         await asyncio.wait([keeping])
+        newest.stop_waiting()
         directory.note_leaving()
         await keeper.stop(running, processor.drain_seconds)
         directory.close()
@@ -116,10 +119,14 @@ async def serve(
     _log.info("processor_stopped")
 
 
-async def _keep(keeper: Keeper, newest: hosting.NewestMap, *, is_alone: bool) -> None:
-    """Keep lanes; one of several decides nothing before it knows where the others' users are."""
-    if not is_alone:
-        await newest.known()
+async def _run(lane: Lane, newest: hosting.NewestMap) -> None:
+    """Run a lane; one of several decides nothing before it knows where the others' users are."""
+    await newest.known()
+    await lane.run()
+
+
+async def _keep(keeper: Keeper, newest: hosting.NewestMap) -> None:
+    await newest.known()
     await keeper.run()
 
 
@@ -142,7 +149,8 @@ def _lane(
         ),
         on_ownership=directory.note_ownership,
         peers=peers,
-        pursued=False,
+        # Nobody else seeks it.
+        pursued=not processor.peer_targets,
     )
 
 

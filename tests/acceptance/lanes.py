@@ -21,7 +21,7 @@ CENTS = 1
 PACE_SECONDS = 0.002
 UNARY_CALLERS = 3
 CALL_SECONDS_MAX = 15.0
-SETTLE_SECONDS_MAX = 30.0
+SETTLE_SECONDS_MAX = 60.0
 OPEN = "tender_lane_open"
 _names = itertools.count(1)
 
