@@ -34,6 +34,7 @@ from processor.ports import (
     Unavailable,
 )
 from processor.waiting import WaitingRoom
+from processor.witness import NoWitness, Witness, report_losses
 
 log = structlog.get_logger()
 
@@ -85,11 +86,14 @@ class Lane:
         lease: Lease | None = None,
         homes: Mapping[str, str] | None = None,
         peers: Peers | None = None,
+        witness: Witness | None = None,
         on_ownership: Callable[[str, int], None] = _tell_nobody,
     ) -> None:
         """`on_ownership` hears the shard and the epoch of a takeover, or 0 when it is over."""
         self._storage = storage
         self._lease = lease or NoLease()
+        self._witness = witness or NoWitness()
+        self._acknowledged = (0, b"")
         self._owner = owner
         self._limits = limits or Limits()
         self._place = needs.Place(region, shard, homes)
@@ -190,6 +194,7 @@ class Lane:
                 # A lease that nobody renews says that its owner is dead or hangs.
                 evict = await self._lease.claim(self._owner)
                 opened = await self._storage.open(self._owner, evict=evict)
+                await report_losses(self._witness, self._storage, opened, self._acknowledged)
             except Unavailable as error:
                 log.info("lane_not_open", shard=self._place.shard, reason=str(error))
                 if self._closed_too_long():
@@ -207,6 +212,7 @@ class Lane:
         self._reply_to_all()
         await self._storage.close()
         await self._lease.release(self._owner)
+        await self._witness.release()
 
     async def told_to_stop(self) -> None:
         """Return once the lane is to end."""
@@ -311,6 +317,9 @@ class Lane:
 
     def _finish(self, replies: Replies) -> None:
         leave, courier = self._room.leave, self._courier
+        if self._beats is not None:
+            self._acknowledged = (self._beats.seq, self._beats.head)
+            self._witness.note(self._acknowledged)
         counts: dict[tuple[str, str], int] = {}
         for entry, reply in replies:
             leave(entry)
