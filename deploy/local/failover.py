@@ -161,9 +161,7 @@ class Failover:
             if not self.children.is_alive(name):
                 continue
             try:
-                url = self.engines.member(self.number, name).maintenance_url
-                database.resume(url)
-                position = database.received(url)
+                position = database.received(self.engines.member(self.number, name).maintenance_url)
             except supervisor.NotReady:
                 continue
             if position is not None:

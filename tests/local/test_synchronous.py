@@ -9,8 +9,14 @@ import pytest
 import tender
 from deploy.local.layout import BadLayout
 from deploy.local.stack import Stack, StackOptions
-from tests.local.test_failover import Shop, await_promotion, await_whole, options, primary_of
-from tests.local.test_stack import eventually
+from tests.local.test_failover import (
+    Shop,
+    await_promotion,
+    await_whole,
+    eventually,
+    options,
+    primary_of,
+)
 
 ALONE_SECONDS = 12.0
 """Longer than a batch waits for its commit, and than a takeover does."""
@@ -30,7 +36,7 @@ def shop(stack: Stack) -> Shop:
 
 
 def test_what_was_acknowledged_is_there_after_promotions(stack: Stack, shop: Shop) -> None:
-    for _ in range(2):
+    for _ in range(2):  # The second time from what was promoted the first time.
         await_whole(stack)
         old = primary_of(stack)
         with shop.open(callers=8):
