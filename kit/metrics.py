@@ -244,6 +244,11 @@ LANE_REQUEST_KEYS_DELETED = Counter(
 LANE_CLOCK_SKEW = Gauge(
     "tender_lane_clock_skew_seconds", "How far the database's clock is from lane time.", ["shard"]
 )
+LANE_LOST_COMMITS = Counter(
+    "tender_lane_lost_commits_total",
+    "Commits that the witness remembers and the journal has no more, found at takeovers.",
+    ["shard"],
+)
 LEGS_PENDING = Gauge(
     "tender_legs_pending",
     "Legs sent whose effect on their shard is not confirmed yet.",
@@ -313,6 +318,7 @@ class LaneMeter:
         self.internal_errors = LANE_INTERNAL_ERRORS.labels(shard)
         self.holds_expired = LANE_HOLDS_EXPIRED.labels(shard)
         self.request_keys_deleted = LANE_REQUEST_KEYS_DELETED.labels(shard)
+        self.lost_commits = LANE_LOST_COMMITS.labels(shard)
         self.clock_skew = LANE_CLOCK_SKEW.labels(shard)
         self.legs_pending = LEGS_PENDING.labels(shard)
         self.legs_waiting_since = LEGS_WAITING_SINCE.labels(shard)

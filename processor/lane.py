@@ -42,6 +42,7 @@ from processor.ports import (
     Unavailable,
 )
 from processor.waiting import WaitingRoom
+from processor.witness import NoWitness, Witness, report_losses
 
 log = structlog.get_logger()
 
@@ -93,6 +94,7 @@ class Lane:
         lease: Lease | None = None,
         homes: Mapping[str, str] | None = None,
         peers: Peers | None = None,
+        witness: Witness | None = None,
         on_ownership: Callable[[str, int], None] = _tell_nobody,
         pursued: bool = True,
     ) -> None:
@@ -102,6 +104,8 @@ class Lane:
         """
         self._storage = storage
         self._lease = lease or NoLease()
+        self._witness = witness or NoWitness()
+        self._acknowledged = (0, b"")
         self._owner = owner
         self._limits = limits or Limits()
         self._place = needs.Place(region, shard, homes)
@@ -289,6 +293,7 @@ class Lane:
                 claimed = await self._lease.claim(self._owner)
                 evict = self._evicts if claimed is None else claimed
                 opened = await self._storage.open(self._owner, evict=evict)
+                await report_losses(self._witness, self._storage, opened, self._acknowledged)
             except Unavailable as error:
                 log.info("lane_not_open", shard=self._place.shard, reason=str(error))
                 if self._closed_too_long():
@@ -317,6 +322,7 @@ class Lane:
         self._tell(self._place.shard, 0)
         self._free.set()
         await self._lease.release(self._owner)
+        await self._witness.release()
 
     def _take_over(self, opened: Opened) -> Beats:
         ownership = opened.ownership
@@ -409,6 +415,9 @@ class Lane:
 
     def _finish(self, replies: Replies) -> None:
         leave, courier = self._room.leave, self._courier
+        if self._beats is not None:
+            self._acknowledged = (self._beats.seq, self._beats.head)
+            self._witness.note(self._acknowledged)
         counts: dict[tuple[str, str], int] = {}
         for entry, reply in replies:
             leave(entry)

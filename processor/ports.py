@@ -214,6 +214,9 @@ class LaneStorage(Protocol):
     async def legs(self, destination: str, after: int, limit: int) -> Sequence[tuple[int, str]]:
         """Return legs sent with numbers above one, in their order. Raises Unavailable."""
 
+    async def hash_of(self, seq: int) -> bytes | None:
+        """Return the hash of a commit, None if there is no such one. Raises Unavailable."""
+
     async def close(self) -> None:
         """Give the lane up."""
 

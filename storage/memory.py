@@ -172,6 +172,12 @@ class MemoryLaneStore:
         found = self._database.legs_sent.get(destination, [])[after : after + limit]
         return [(leg.number, leg.text) for leg, _ in found]
 
+    async def hash_of(self, seq: int) -> bytes | None:
+        """Return the hash of a commit, None if there is no such one."""
+        self._require_lock()
+        journal = self._database.journal
+        return journal[seq - 1].hash if 0 < seq <= len(journal) else None
+
     async def close(self) -> None:
         """Give the lane up."""
         if self._database.locked_by is self:

@@ -39,11 +39,11 @@ WHERE slot_name ~ '^replica[0-9]+$' AND NOT active AND slot_name <> ALL ($1::TEX
 LOST = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 RECEIVED = """
 SELECT pg_is_in_recovery() AS standby,
+       CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() ELSE FALSE END AS paused,
        coalesce(greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()), '0/0')
        - '0/0'::PG_LSN AS received,
        coalesce(pg_last_wal_replay_lsn(), '0/0') - '0/0'::PG_LSN AS replayed
 """
-RESUME = "SELECT pg_wal_replay_resume() WHERE pg_is_wal_replay_paused()"
 STREAMS = """
 SELECT EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming' AND sender_port = $1)
 """
@@ -139,14 +139,14 @@ def answers(dsn: str) -> bool:
 
 
 def received(dsn: str) -> tuple[int, int] | None:
-    """How far a standby has got what its primary wrote, and replayed it; None if it is none."""
+    """How far a standby has got what its primary wrote, and replayed it; None if it is none.
+
+    One whose replay was paused goes on from here.
+    """
     row = ask_row(dsn, RECEIVED)
+    if row["paused"]:
+        ask(dsn, "SELECT pg_wal_replay_resume()")
     return (int(row["received"]), int(row["replayed"])) if row["standby"] else None
-
-
-def resume(dsn: str) -> None:
-    """Let a standby whose replay was paused go on."""
-    ask(dsn, RESUME)
 
 
 def promote(dsn: str) -> None:

@@ -7,6 +7,7 @@ written down, after which the old primary can only come back as a copy of the ne
 is promoted; the others follow it.
 """
 
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -60,7 +61,12 @@ class Failover:
         while not self._stopping.wait(LOOK_PAUSE_SECONDS):
             try:
                 self.look()
-            except (supervisor.NotReady, supervisor.StartFailed, OSError) as error:
+            except (
+                supervisor.NotReady,
+                supervisor.StartFailed,
+                OSError,
+                subprocess.SubprocessError,
+            ) as error:
                 self.on_event(f"failover did not succeed and is tried again: {error}")
                 self._stopping.wait(PROBE_PAUSE_SECONDS)
 
@@ -161,9 +167,7 @@ class Failover:
             if not self.children.is_alive(name):
                 continue
             try:
-                url = self.engines.member(self.number, name).maintenance_url
-                database.resume(url)
-                position = database.received(url)
+                position = database.received(self.engines.member(self.number, name).maintenance_url)
             except supervisor.NotReady:
                 continue
             if position is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.local import folder
+from deploy.local.layout import BadLayout
 from deploy.local.options import StackOptions
 
 FILE_NAME = "roles.json"
@@ -25,10 +26,16 @@ class Roles:
         return [self.options.primary_names()[server], *self.options.replica_names(server)]
 
     def primary(self, server: int) -> str:
-        """Return the child that takes writes: the first one, until another is promoted."""
-        promoted = self._promoted().get(str(server), "")
+        """Return the child that takes writes: the first one, until another is promoted.
+
+        Raises BadLayout if the promoted one is not among the replicas that were asked for: the
+        others may lack what it has.
+        """
         members = self.members(server)
-        return promoted if promoted in members else members[0]
+        promoted = self._promoted().get(str(server), members[0])
+        if promoted not in members:
+            raise BadLayout(f"{promoted} was promoted: start with as many --replicas as then")
+        return promoted
 
     def standbys(self, server: int) -> Sequence[str]:
         """The other children, which follow it."""

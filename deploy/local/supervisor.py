@@ -110,8 +110,10 @@ class Supervisor:
 
     def has_died(self, name: str) -> bool:
         """Whether it ended without being stopped."""
-        slot = self._slots[name]
-        return not slot.is_alive() and (slot.wanted or slot.child is not None)
+        # Under the lock: a stop that is under way has ended it before it is done.
+        with self._lock:
+            slot = self._slots[name]
+            return not slot.is_alive() and (slot.wanted or slot.child is not None)
 
     def is_wanted(self, name: str) -> bool:
         """Whether it is to run, by the last that was said of it."""

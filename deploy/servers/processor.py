@@ -22,6 +22,7 @@ from storage.postgres.lane_store import PostgresLaneStore
 from storage.postgres.queries import PostgresQueries
 from storage.postgres.replicas import ReplicatedQueries
 from storage.redis.lease import RedisLease
+from storage.redis.witness import RedisWitness
 from storage.shards.store import ShardMapStore
 from tender.v1 import directory_pb2_grpc, lane_pb2_grpc, query_pb2_grpc
 
@@ -140,6 +141,7 @@ def _lane(
         # A restarted process is another owner, whatever its pid.
         owner=f"{processor.lane_owner}:{secrets.token_hex(4)}",
         lease=RedisLease(processor.redis_url, shard.shard) if processor.redis_url else None,
+        witness=RedisWitness(processor.redis_url, shard.shard) if processor.redis_url else None,
         limits=Limits(
             queue_commands_max=processor.queue_commands_max,
             batch_commands_max=processor.batch_commands_max,

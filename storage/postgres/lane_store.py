@@ -68,6 +68,7 @@ SELECT seq, hash, {rows.micros("created_at")}
 
 _BUCKETS = "SELECT region, version, ranges FROM lane_buckets WHERE shard = $1"
 
+_HASH = "SELECT hash FROM journal WHERE seq = $1"
 _CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
 _ACCOUNTS = f"SELECT {rows.ACCOUNT_COLUMNS} FROM accounts WHERE id = ANY($1::text::text[])"
@@ -353,6 +354,12 @@ class PostgresLaneStore:
         async with self._on_chores() as chores:
             found = await chores.fetch(_LEGS, destination, after, limit, timeout=LOAD_SECONDS_MAX)
         return [(row["number"], row["text"]) for row in found]
+
+    async def hash_of(self, seq: int) -> bytes | None:
+        """Return the hash of a commit, None if there is no such one."""
+        async with self._on_chores() as chores:
+            found: bytes | None = await chores.fetchval(_HASH, seq, timeout=LOAD_SECONDS_MAX)
+        return found
 
     async def close(self) -> None:
         """Give the lane up: the advisory lock goes with the session."""

@@ -444,6 +444,49 @@ async def test_a_settlement_account_on_another_shard_is_looked_at_first(
     assert [read.shard for read in two.processors[1].reads] == ["s2"]
 
 
+async def test_of_several_read_tokens_every_shard_gets_its_own(two: Two) -> None:
+    asked: list[tuple[str, str, str]] = []
+
+    def answer(read: query_pb2.ReadRequest) -> query_pb2.ReadResponse:
+        request = payment_pb2.ListPaymentsRequest.FromString(read.request)
+        asked.append((read.shard, read.read_token, request.read_token))
+        page = payment_pb2.ListPaymentsResponse(read_token=f"{read.shard}.i.9")
+        page.as_of.add(shard=read.shard, as_of_seq=9)
+        return query_pb2.ReadResponse(response=page.SerializeToString())
+
+    for processor in two.processors:
+        processor.read_script = answer
+    request = payment_pb2.ListPaymentsRequest(
+        merchant_id=scripted.MERCHANT, read_token="s1.i.3,s1.i.7"
+    )
+
+    page = payment_pb2.ListPaymentsResponse.FromString(await two.call("ListPayments", request))
+
+    assert sorted(asked) == [("s1", "s1.i.7", ""), ("s2", "", "")]
+    assert sorted((each.shard, each.as_of_seq) for each in page.as_of) == [("s1", 9), ("s2", 9)]
+    # What an answer gave can be sent as it is.
+    asked.clear()
+    request.read_token = page.read_token
+    await two.call("ListPayments", request)
+    assert sorted(asked) == [("s1", "s1.i.9", ""), ("s2", "s2.i.9", "")]
+
+
+async def test_a_read_token_of_a_shard_that_there_is_not_is_refused(two: Two) -> None:
+    request = payment_pb2.ListPaymentsRequest(merchant_id=scripted.MERCHANT, read_token="s9.i.3")
+
+    refused = await refusal(two.call("ListPayments", request))
+
+    assert refused.reason == "READ_TOKEN_ELSEWHERE"
+
+
+async def test_a_read_token_that_no_answer_gave_is_refused_naming_the_field(two: Two) -> None:
+    request = payment_pb2.ListPaymentsRequest(merchant_id=scripted.MERCHANT, read_token="s1")
+
+    refused = await refusal(two.call("ListPayments", request))
+
+    assert refused.reason == "FIELD_INVALID"
+
+
 # Buckets that are elsewhere.
 
 

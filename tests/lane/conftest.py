@@ -8,6 +8,7 @@ import pytest
 
 from processor.lane import Lane, Limits
 from processor.ports import LaneStorage, Lease
+from processor.witness import Witness
 from storage.memory import Database, MemoryLaneStore
 from storage.postgres.lane_store import PostgresLaneStore
 from tests.conftest import Shard
@@ -23,9 +24,18 @@ async def running(
     owner: str = "test-owner",
     limits: Limits | None = None,
     lease: Lease | None = None,
+    witness: Witness | None = None,
 ) -> AsyncIterator[Lane]:
     """A lane that runs until the block ends."""
-    lane = Lane(storage, region="eu", shard="s1", owner=owner, limits=limits, lease=lease)
+    lane = Lane(
+        storage,
+        region="eu",
+        shard="s1",
+        owner=owner,
+        limits=limits,
+        lease=lease,
+        witness=witness,
+    )
     task = asyncio.create_task(lane.run())
     try:
         await asyncio.wait_for(lane.opened(), START_SECONDS_MAX)

@@ -71,5 +71,8 @@ class FaultyStore:
     async def legs(self, destination: str, after: int, limit: int) -> Sequence[tuple[int, str]]:
         return await self._store.legs(destination, after, limit)
 
+    async def hash_of(self, seq: int) -> bytes | None:
+        return await self._store.hash_of(seq)
+
     async def close(self) -> None:
         await self._store.close()

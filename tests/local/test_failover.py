@@ -5,7 +5,7 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,12 @@ import tender
 from deploy.local import database, processes
 from deploy.local.roles import Roles
 from deploy.local.stack import Stack, StackOptions
-from tests.local.test_stack import eventually, fetch
+from tests.local.test_stack import fetch
 
-PROMOTION_SECONDS_MAX = 20.0
-"""Twice what is promised, for a machine that does other things too."""
+PROMOTION_SECONDS_MAX = 30.0
+"""Three times what is promised, for a machine that does other things too."""
+WAIT_SECONDS_MAX = 60.0
+"""For a server to be copied anew, on such a machine."""
 IN_RECOVERY = "SELECT pg_is_in_recovery()"
 # A copy that is being made streams too.
 STREAMING = """
@@ -100,6 +102,13 @@ class Shop:
             self.stack.endpoints.owner_url, "SELECT request_id, resource_id FROM requests"
         )
         return set(self.acknowledged.items()) - {(row[0], row[1]) for row in stored}
+
+
+def eventually(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS_MAX
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {WAIT_SECONDS_MAX:g} s"
+        time.sleep(0.05)
 
 
 def rows(dsn: str, query: str) -> list[Any]:

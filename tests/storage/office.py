@@ -12,7 +12,7 @@ from processor.domain.fees import RefundPolicy
 from processor.queries import METHODS, QueryServicer
 from storage.postgres import rows
 from storage.postgres.columns import instant
-from storage.postgres.queries import PostgresQueries
+from storage.postgres.replicas import ReplicatedQueries
 from tender.v1 import (
     account_pb2,
     lane_pb2,
@@ -34,7 +34,8 @@ class Office:
 
     def __init__(self, shard: Shard) -> None:
         self.shop = Shop(10_000, basis_points=100, fixed=3, policy=RefundPolicy.RETURN)
-        self.queries = PostgresQueries(shard.reader_url, "s1")
+        self.replicated = ReplicatedQueries(shard.reader_url, (), "s1")
+        self.queries = self.replicated.primary
         self.owner_url = shard.owner_url
 
     async def save(self) -> None:
@@ -56,7 +57,7 @@ class Office:
         self, request: Message, by: Principal = SERVICE, *, seconds_later: int = LATER
     ) -> query_pb2.ReadResponse:
         now = self.shop.ledger.now + seconds_later * 1_000_000
-        servicer = QueryServicer({"s1": self.queries}, self.queries, lambda: now)
+        servicer = QueryServicer({"s1": self.replicated}, self.queries, lambda: now)
         query = query_pb2.ReadRequest(
             method=REQUEST_TYPES[type(request)],  # type: ignore[arg-type]
             request=request.SerializeToString(),

@@ -246,3 +246,43 @@ async def first_seen(queries: PostgresQueries, payment_id: str) -> Payment | Non
                 return found
         await asyncio.sleep(0.05)
     return None
+
+
+async def test_an_answer_says_which_commit_it_is_as_of(office: Office) -> None:
+    office.shop.authorize(100, AUTOMATIC)
+    await office.save()
+    [payment] = office.shop.ledger.payments
+
+    answer = await office.payment(by_id(payment))
+
+    [as_of] = answer.as_of
+    assert (as_of.shard, as_of.as_of_seq) == ("s1", 1)
+    assert as_of.HasField("staleness")
+    assert as_of.staleness.ToMicroseconds() == 0
+
+
+@pytest.mark.parametrize(
+    ("token", "reason"),
+    [
+        ("s1.i1.1", ""),
+        ("s2.i1.1", "READ_TOKEN_ELSEWHERE"),
+        ("s1.i1.2", "READ_TOKEN_AHEAD"),
+        ("s1.i0.1", "HISTORY_LOST"),
+        ("s1.i0.7", "HISTORY_LOST"),
+        ("s1.i1", "FIELD_INVALID"),
+    ],
+)
+async def test_a_read_token_is_honoured_or_refused(office: Office, token: str, reason: str) -> None:
+    office.shop.authorize(100, AUTOMATIC)
+    await office.save()
+    await office.execute(
+        "INSERT INTO lanes (shard, epoch, owner, incarnation, backend_pid, opened_at)"
+        " VALUES ('s1', 1, 'o', 'i1', 1, now())"
+    )
+    [payment] = office.shop.ledger.payments
+    request = by_id(payment)
+    request.read_token = token
+
+    answer = await office.read(request)
+
+    assert answer.refusal.reason == reason
