@@ -32,6 +32,7 @@ return counts
 class Addition(NamedTuple):
     key: bytes
     sum: "asyncio.Future[int | None]"
+    is_wanted: bool = True
 
 
 class Counting:
@@ -59,7 +60,7 @@ class Counter:
 
     def add(self, key: bytes) -> "asyncio.Future[int | None]":
         addition = Addition(key, asyncio.get_running_loop().create_future())
-        if not self.tick.ask(addition):
+        if not self.tick.ask(addition, soon=True):
             addition.sum.set_result(None)
         return addition.sum
 
