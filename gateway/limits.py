@@ -28,6 +28,7 @@ BEHIND_BURSTS_MAX: Final = 10
 class Bucket:
     """What one tenant, or a part of it, may do under a limit."""
 
+    is_wanted: Final = True
     __slots__ = ("_full_at", "_is_queued", "_loop", "_unreported", "burst", "key", "worth")
 
     def __init__(self, limit: RateLimit, key: bytes, loop: asyncio.AbstractEventLoop) -> None:

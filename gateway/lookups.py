@@ -35,7 +35,7 @@ class Lookups:
         """Look a command up; say whether it is held until the cache has spoken."""
         ticket.lookups = self
         ticket.correlation_id = correlation_id
-        if not ticket.replays.look(ticket) or not first:
+        if not ticket.replays.look(ticket, soon=first) or not first:
             return False
         self._held[correlation_id] = False
         if ticket.is_bulk:

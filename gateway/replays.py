@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from kit import fingerprint, metrics
 from storage.redis import replays as kept
-from storage.redis.replays import Entry, Found, ReplayStore, UnderWay
+from storage.redis.replays import Entry, Found, Look, ReplayStore, UnderWay
 from tender.v1 import lane_pb2
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Ticket:
 
     __slots__ = (
         *("_fingerprint", "correlation_id", "is_bulk", "key", "lookups", "method"),
-        *("poll_seconds", "principal", "replays", "request", "waits_until"),
+        *("looked_up", "poll_seconds", "principal", "replays", "request", "waits_until"),
     )
     lookups: "Lookups"
 
@@ -53,6 +53,7 @@ class Ticket:
         self.key = kept.key_of(principal.tenant_id, request.request_id)
         self.correlation_id = 0
         self.is_bulk = False
+        self.looked_up: Look | None = None
         # While another call with this request_id is under way.
         self.waits_until = 0.0
         self.poll_seconds = POLL_SECONDS_MIN
@@ -139,9 +140,10 @@ class Replays:
         """Return what a call needs to take part; None while there is no cache."""
         return Ticket(self, method, request, principal) if self._store.is_up else None
 
-    def look(self, ticket: Ticket) -> bool:
-        """Look a call up; say whether that can be done."""
-        return self._store.look(ticket.key, ticket.heard)
+    def look(self, ticket: Ticket, *, soon: bool = True) -> bool:
+        """Look a call up, `soon` if it waits for that; say whether it can be done."""
+        ticket.looked_up = self._store.look(ticket.key, ticket.heard, soon=soon)
+        return ticket.looked_up is not None
 
     def comes_first(self, ticket: Ticket) -> bool:
         """Say whether a call waits for what the cache has: it is probably a repeat."""
@@ -162,8 +164,8 @@ class Replays:
         verdict = Verdict()
         if found is not None:
             verdict = judge(found, ticket, lookups.shard, self._incarnation_of)
-        is_repeat = verdict.response is not None
-        self._repeats_share += (is_repeat - self._repeats_share) * _SHARE_STEP
+        if verdict.response is not None:
+            self._note_share(is_repeat=True)
         tenant_id = ticket.principal.tenant_id
         if verdict.response is not None:
             if lookups.answer(ticket, lane_pb2.Outcome(response=verdict.response, replayed=True)):
@@ -204,6 +206,9 @@ class Replays:
             ticket.waits_until = 0.0
             self._waiters -= 1
 
+    def _note_share(self, *, is_repeat: bool) -> None:
+        self._repeats_share += (is_repeat - self._repeats_share) * _SHARE_STEP
+
     # What the lane said.
 
     def settled(self, ticket: Ticket, outcome: lane_pb2.Outcome, incarnation: str) -> None:
@@ -214,13 +219,24 @@ class Replays:
             shard = ticket.lookups.shard
             entry = kept.entry(shard, incarnation, ticket.scope, ticket.fingerprint, response)
             self._store.keep(ticket.key, entry)
+            self._take_back(ticket)
         else:
-            self._store.drop(ticket.key)
+            self.came_to_nothing(ticket)
+        self._note_share(is_repeat=outcome.replayed)
         if outcome.replayed:
             metrics.REPLAYS.count(tenant_id, "lane")
         elif not response and outcome.refusal.reason == _REUSED:
             metrics.CONFLICTS.count(tenant_id, "lane")
 
     def came_to_nothing(self, ticket: Ticket) -> None:
-        """Let others pass: the call was never sent."""
-        self._store.drop(ticket.key)
+        """Let others pass: the call has no answer that could be kept."""
+        if self._take_back(ticket):
+            self._store.drop(ticket.key)
+
+    def _take_back(self, ticket: Ticket) -> bool:
+        """Do not look a call up that is over, if there is time; say whether there may be a mark."""
+        look = ticket.looked_up
+        if look is None or look.has_left:
+            return look is not None
+        look.is_wanted = False
+        return False

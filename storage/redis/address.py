@@ -50,7 +50,11 @@ def parse(url: str) -> Address:
         database = int(path[0]) if path and path[0] else 0
     except ValueError:
         raise BadAddress("not a URL of Redis") from None
-    if scheme not in ("redis", "rediss") or (kind is Kind.SENTINEL and not service):
+    if (
+        scheme not in ("redis", "rediss")
+        or (kind is Kind.SENTINEL and not service)
+        or (kind is Kind.NODE and len(hosts) > 1)
+    ):
         raise BadAddress("not a URL of Redis")
     return Address(
         kind,

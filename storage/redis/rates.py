@@ -15,6 +15,8 @@ class Bucket(Protocol):
     @property
     def key(self) -> bytes: ...
     @property
+    def is_wanted(self) -> bool: ...
+    @property
     def worth(self) -> float:
         """What one call is worth."""
 

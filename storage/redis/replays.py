@@ -53,11 +53,17 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Entry).decode
 
 
-class Look(NamedTuple):
+class Look:
     """Asks for an answer; `heard` is called once, with None too when there was no reply."""
 
-    key: bytes
-    heard: Heard
+    __slots__ = ("has_left", "heard", "is_wanted", "key")
+
+    def __init__(self, key: bytes, heard: Heard) -> None:
+        self.key = key
+        self.heard = heard
+        # Taken back before it has left, it is never asked, and leaves no mark.
+        self.is_wanted = True
+        self.has_left = False
 
 
 class Keep(NamedTuple):
@@ -65,12 +71,14 @@ class Keep(NamedTuple):
 
     key: bytes
     value: bytes
+    is_wanted: bool = True
 
 
 class Drop(NamedTuple):
     """Takes a mark away."""
 
     key: bytes
+    is_wanted: bool = True
 
 
 def key_of(tenant_id: str, request_id: str) -> bytes:
@@ -100,9 +108,10 @@ class ReplayStore:
         """Whether anything may be asked now."""
         return self._tick.is_up
 
-    def look(self, key: bytes, heard: Heard) -> bool:
-        """Ask for an answer; leave a mark where there is none. False when it cannot be asked."""
-        return self._tick.ask(Look(key, heard))
+    def look(self, key: bytes, heard: Heard, *, soon: bool) -> Look | None:
+        """Ask for an answer; leave a mark where there is none. None when it cannot be asked."""
+        look = Look(key, heard)
+        return look if self._tick.ask(look, soon=soon) else None
 
     def keep(self, key: bytes, entry: Entry) -> None:
         """Keep an answer for some time, if that can be."""
@@ -117,7 +126,11 @@ class ReplayStore:
     # What the tick asks for.
 
     def pack(self, items: Sequence[Look | Keep | Drop]) -> Packed:
-        looks = [item.key for item in items if type(item) is Look]
+        looks: list[bytes] = []
+        for item in items:
+            if type(item) is Look:
+                item.has_left = True
+                looks.append(item.key)
         keeps = [item for item in items if type(item) is Keep]
         drops = [item.key for item in items if type(item) is Drop]
         return Packed(

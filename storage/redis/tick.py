@@ -30,6 +30,9 @@ FAILURES_MAX: Final = 3
 PACE_SECONDS: Final = 0.001
 """From one call to the next while there is much to ask; after a pause a call leaves at once."""
 
+LINGER_SECONDS: Final = 0.01
+"""For items that nobody waits for: a call costs about as much as thirty items."""
+
 CONNECT_SECONDS_MAX: Final = 1.0
 """For finding the node, logging in and loading the script. Nobody waits for it."""
 
@@ -48,6 +51,9 @@ class Item(Protocol):
 
     @property
     def key(self) -> bytes: ...
+    @property
+    def is_wanted(self) -> bool:
+        """Whether it is still to be asked; else it is left out and never heard of."""
 
 
 I = TypeVar("I", bound=Item)  # noqa: E741
@@ -87,7 +93,9 @@ class Tick(Generic[I]):
         self._timeout = timeout_seconds
         self._digest = hashlib.sha1(role.script.encode(), usedforsecurity=False).hexdigest()
         self._waiting: list[I] = []
-        self._wake = asyncio.Event()
+        # Set when a call is to leave: at once, or by the timer when what waits can wait.
+        self._go = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._is_up = False
         self._failures = 0
@@ -98,14 +106,19 @@ class Tick(Generic[I]):
         """Whether anything may be asked now."""
         return self._is_up
 
-    def ask(self, item: I) -> bool:
-        """Ask for an item with the next call; False when it cannot be asked."""
+    def ask(self, item: I, *, soon: bool = False) -> bool:
+        """Ask for an item with the next call, `soon` if somebody waits for it.
+
+        Returns False when it cannot be asked.
+        """
         if not self._is_up or len(self._waiting) >= WAITING_MAX:
             self._meter.skipped.inc()
             return False
-        if not self._waiting:
-            self._wake.set()
         self._waiting.append(item)
+        if soon or len(self._waiting) >= ITEMS_MAX:
+            self._go.set()
+        elif self._timer is None:
+            self._timer = self._loop.call_later(LINGER_SECONDS, self._go.set)
         return True
 
     async def run(self) -> None:
@@ -128,7 +141,7 @@ class Tick(Generic[I]):
     async def _find(self) -> Nodes:
         """Return links that have just shown that they answer in time."""
         async with asyncio.timeout(CONNECT_SECONDS_MAX):
-            found = await nodes.find(self._address, self._role.script, self._digest, self._wake.set)
+            found = await nodes.find(self._address, self._role.script, self._digest, self._go.set)
             try:
                 pinged = asyncio.ensure_future(found.ping())
                 if not await _in_time(pinged, self._timeout):
@@ -148,16 +161,15 @@ class Tick(Generic[I]):
         self._meter.up.set(1)
         try:
             while True:
-                await self._wake.wait()
+                await self._go.wait()
+                self._stand_still()
                 if found.is_lost:
                     raise LinkLost("while nothing was asked")
-                if not self._waiting:
-                    self._wake.clear()
-                    continue
                 started = self._loop.time()
                 await self._ask_waiting(found)
-                if len(self._waiting) < ITEMS_MAX:
-                    # What comes meanwhile goes with the next call; a lone item finds no pace.
+                if len(self._waiting) >= ITEMS_MAX:
+                    self._go.set()
+                elif self._go.is_set():
                     await asyncio.sleep(max(started + PACE_SECONDS - self._loop.time(), 0))
         except _FAILED as error:
             return self._note_down("", error)
@@ -165,21 +177,34 @@ class Tick(Generic[I]):
             self._is_up = False
             self._meter.up.set(0)
             found.close()
-            left, self._waiting = self._waiting, []
-            self._wake.clear()
+            left = [item for item in self._waiting if item.is_wanted]
+            self._waiting = []
+            self._stand_still()
             if left:
                 self._role.heard(left, None)
 
+    def _stand_still(self) -> None:
+        """Wait for something to ask again."""
+        self._go.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     async def _ask_waiting(self, found: Nodes) -> None:
-        items = self._waiting[:ITEMS_MAX]
+        items = [item for item in self._waiting[:ITEMS_MAX] if item.is_wanted]
         del self._waiting[:ITEMS_MAX]
-        if not self._waiting:
-            self._wake.clear()
+        if self._waiting and self._timer is None:
+            self._timer = self._loop.call_later(LINGER_SECONDS, self._go.set)
+        if not items:
+            return
         groups = _grouped(items) if found.has_slots else {0: items}
         calls = {slot: found.call(slot, *self._role.pack(own)) for slot, own in groups.items()}
         started = self._loop.time()
         try:
-            in_time = await _in_time(asyncio.gather(*calls.values()), self._timeout)
+            replies = (
+                asyncio.gather(*calls.values()) if len(calls) > 1 else calls[next(iter(calls))]
+            )
+            in_time = await _in_time(replies, self._timeout)
         finally:
             # Also when this is cancelled: nobody is left waiting.
             lost = self._give_out(groups, calls)
@@ -224,6 +249,10 @@ def _grouped(items: Sequence[I]) -> dict[int, list[I]]:
     for item in items:
         groups.setdefault(nodes.slot_of(item.key), []).append(item)
     return groups
+
+
+def _together(calls: "list[asyncio.Future[Any]]") -> "asyncio.Future[Any]":
+    return calls[0] if len(calls) == 1 else asyncio.gather(*calls)
 
 
 async def _in_time(replies: "asyncio.Future[Any]", seconds: float) -> bool:

@@ -75,6 +75,11 @@ async def kept(server: Server, request_id: str) -> None:
     )
 
 
+async def marked(server: Server, request_id: str) -> None:
+    """Wait until others can see that a call is under way."""
+    await until(lambda: any(key.endswith(request_id.encode()) for key in server.stored_keys()))
+
+
 def value(server: Server, key: bytes) -> bytes:
     with server.client as client:
         return client.get(key) or b"?"
@@ -272,7 +277,7 @@ async def test_a_second_gateway_waits_for_the_first_one_s_call(
         slow = Slow(stack)
         before = counted("tender_gateway_in_flight_waits_total")
         first = asyncio.create_task(pay(stack, "order-10"))
-        await until(lambda: stack.processor.commands)
+        await marked(server, "order-10")
         second = asyncio.create_task(pay(other, "order-10"))
         await until(lambda: counted("tender_gateway_in_flight_waits_total") > before)
         slow.may_answer.set()
@@ -283,12 +288,12 @@ async def test_a_second_gateway_waits_for_the_first_one_s_call(
 
 
 async def test_a_call_that_waits_in_vain_is_told_ahead_of_its_deadline(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch
+    stack: Stack, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(replays, "WAIT_SECONDS_MAX", 5.0)
     slow = Slow(stack)
     first = asyncio.create_task(pay(stack, "order-11"))
-    await until(lambda: stack.processor.commands)
+    await marked(server, "order-11")
     # Marks are short-lived; this one is renewed as its call still runs.
     answer = await refusal(
         stack.call(

@@ -12,10 +12,10 @@ import redis
 from storage.redis import tick
 from storage.redis.address import BadAddress, Kind, parse
 from storage.redis.tick import Packed, Tick
-from tests.cache.conftest import StartServer
+from tests.cache.conftest import StartServer, cluster_url
 from tests.cache.proxy import Proxy
 from tests.cache.server import Server
-from tests.gateway.conftest import free_address, metric, until
+from tests.gateway.conftest import metric, until
 
 TIMEOUT_SECONDS = 0.1
 HEARD_SECONDS_MAX = 3.0
@@ -32,6 +32,7 @@ return counts
 class Addition(NamedTuple):
     key: bytes
     sum: "asyncio.Future[int | None]"
+    is_wanted: bool = True
 
 
 class Counting:
@@ -59,7 +60,7 @@ class Counter:
 
     def add(self, key: bytes) -> "asyncio.Future[int | None]":
         addition = Addition(key, asyncio.get_running_loop().create_future())
-        if not self.tick.ask(addition):
+        if not self.tick.ask(addition, soon=True):
             addition.sum.set_result(None)
         return addition.sum
 
@@ -179,12 +180,7 @@ async def test_a_script_that_redis_forgot_is_loaded_again(server: Server) -> Non
 
 
 async def test_a_cluster_gets_a_call_for_each_slot(start_server: StartServer) -> None:
-    bus_port = free_address().rpartition(":")[2]
-    server = start_server("--cluster-enabled", "yes", "--cluster-port", bus_port)
-    with server.client as client:
-        client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16_383)
-    await until(lambda: _is_formed(server))
-    url = server.url.replace("redis://", "redis+cluster://").removesuffix("/0")
+    url = await cluster_url(start_server)
 
     async with counting(url) as counter:
         sums = await asyncio.gather(
@@ -194,11 +190,6 @@ async def test_a_cluster_gets_a_call_for_each_slot(start_server: StartServer) ->
 
     assert sums == [1] * 12 + [2] * 12
     assert counter.role.sizes == [6] * 4
-
-
-def _is_formed(server: Server) -> bool:
-    with server.client as client:
-        return "'cluster_state': 'ok'" in str(client.execute_command("CLUSTER INFO"))
 
 
 async def test_sentinels_lead_to_the_master_and_after_a_failover_to_the_next_one(
@@ -252,7 +243,16 @@ def test_urls_name_what_is_there(url: str, kind: Kind, hosts: tuple[tuple[str, i
 
 
 @pytest.mark.parametrize(
-    "url", ["", "http://a", "redis://", "redis+sentinel://a", "redis://a:b:c", "redis+other://a"]
+    "url",
+    [
+        "",
+        "http://a",
+        "redis://",
+        "redis://a,b",
+        "redis+sentinel://a",
+        "redis://a:b:c",
+        "redis+other://a",
+    ],
 )
 def test_a_url_of_another_form_is_refused_without_being_shown(url: str) -> None:
     with pytest.raises(BadAddress) as bad:
