@@ -51,6 +51,7 @@ class BatchEndpoint(Endpoint):
     def __init__(self, backends: Backends) -> None:
         super().__init__(methods.BY_NAME[methods.AUTHORIZE_PAYMENTS])
         self._lanes = backends.lanes
+        self._backends = backends
         self._sending = 0
         self._timeout_seconds_max = backends.write_timeout_seconds
         self._loop = asyncio.get_running_loop()
@@ -84,11 +85,12 @@ class BatchEndpoint(Endpoint):
         commands: list[_BatchCommand] = []
         kind, principal, number = bulk.AUTHORIZE, caller.principal, bulk.AUTHORIZE.number
         for index, data in enumerate(requests):
-            checked = bulk.check(kind, data, caller, self._lanes)
+            checked = bulk.check(kind, data, caller, self._backends)
             command = _BatchCommand(number, checked.request, principal, deadline)
             command.kind = kind
             command.lane = checked.lane
             command.request_id = checked.request_id
+            command.ticket = checked.ticket
             command.batch = batch
             command.index = index
             if checked.error:

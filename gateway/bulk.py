@@ -12,9 +12,10 @@ from google.protobuf.message import DecodeError
 
 from gateway import access, endpoint, errors, methods, validation
 from gateway.commands import Command
-from gateway.endpoint import Lanes
+from gateway.endpoint import Backends
 from gateway.errors import Refused, Violation
 from gateway.identity import Identity
+from gateway.replays import Ticket
 from tender.v1 import bulk_pb2, lane_pb2
 
 COMMANDS_MAX: Final = 1_000  # The contract's limit, for commands and for outcomes of a message.
@@ -120,9 +121,10 @@ class Checked(NamedTuple):
     lane: Any
     request: bytes
     error: bytes
+    ticket: Ticket | None = None
 
 
-def check(kind: Kind, data: bytes, caller: Identity, lanes: Lanes) -> Checked:
+def check(kind: Kind, data: bytes, caller: Identity, backends: Backends) -> Checked:
     """Return what a command comes to: where it goes, or why it does not.
 
     Raises Refused for what cannot be read, and so has no request_id to answer to.
@@ -133,15 +135,22 @@ def check(kind: Kind, data: bytes, caller: Identity, lanes: Lanes) -> Checked:
         raise Refused("MESSAGE_MALFORMED") from None
     request_id: str = request.request_id
     try:
+        if backends.limits is not None:
+            backends.limits.admit(kind.method.name, caller)
         if len(data) > endpoint.MESSAGE_BYTES_MAX:
             raise Refused("MESSAGE_TOO_LARGE")
         validation.validate(kind.number, request)
         if kind.is_restricted(request, caller):
             data = request.SerializeToString()
-        lane = lanes.only or lanes.lane_of(kind.number, request)
+        lane = backends.lanes.only or backends.lanes.lane_of(kind.number, request)
     except Refused as refused:
         return Checked(request_id, None, b"", refused.encoded())
-    return Checked(request_id, lane, data, b"")
+    ticket, replays = None, backends.replays
+    if replays is not None:
+        ticket = replays.ticket(kind.number, request, caller.principal)
+        if ticket is not None:
+            ticket.is_bulk = True
+    return Checked(request_id, lane, data, b"", ticket)
 
 
 def error_of(command: BulkCommand, outcome: lane_pb2.Outcome) -> bytes:

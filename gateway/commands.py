@@ -8,6 +8,7 @@ from tender.v1 import lane_pb2
 
 if TYPE_CHECKING:
     from gateway.lane_client import LaneClient
+    from gateway.replays import Ticket
 
 
 class Command:
@@ -16,10 +17,12 @@ class Command:
     Exactly one of `answered` and `refused` is called, once, from the event loop; neither may raise.
     """
 
-    __slots__ = ("deadline", "lane", "method", "principal", "request", "times_sent")
+    __slots__ = ("deadline", "lane", "method", "principal", "request", "ticket", "times_sent")
     is_bulk = False
     # Where a bulk command goes; a single one is sent there at once.
     lane: "LaneClient"
+    # Its part in the replay cache, if it has one.
+    ticket: "Ticket | None"
 
     def __init__(
         self, method: int, request: bytes, principal: lane_pb2.Principal, deadline: float
@@ -29,6 +32,7 @@ class Command:
         self.principal = principal
         self.deadline = deadline
         self.times_sent = 0
+        self.ticket = None
 
     def answered(self, outcome: lane_pb2.Outcome) -> None:
         """Hear what the lane said."""
@@ -57,6 +61,7 @@ class AwaitedCommand(Command):
         self.principal = principal
         self.deadline = deadline
         self.times_sent = 0
+        self.ticket = None
         self.outcome = outcome
 
     def answered(self, outcome: lane_pb2.Outcome) -> None:

@@ -15,6 +15,8 @@ from gateway import access, errors, methods, validation
 from gateway.commands import Command
 from gateway.errors import Refused
 from gateway.identity import Identity, KeyDirectory
+from gateway.limits import Limits
+from gateway.replays import Replays, Ticket
 from kit import faults, metrics
 from tender.v1 import lane_pb2
 
@@ -36,7 +38,12 @@ class Lane(Protocol):
 
     def require_room(self, method: int, principal: lane_pb2.Principal) -> None: ...
     def submit(
-        self, method: int, request: bytes, principal: lane_pb2.Principal, timeout_seconds: float
+        self,
+        method: int,
+        request: bytes,
+        principal: lane_pb2.Principal,
+        timeout_seconds: float,
+        ticket: Ticket | None = None,
     ) -> asyncio.Future[lane_pb2.Outcome]: ...
     def send(self, command: Command, timeout_seconds: float) -> None: ...
 
@@ -77,6 +84,10 @@ class Backends:
     queries: Queries
     write_timeout_seconds: float
     read_timeout_seconds: float
+    # Without it every call goes to its lane.
+    replays: Replays | None = None
+    # Without them callers are held to no rate.
+    limits: Limits | None = None
 
 
 class Endpoint:
@@ -124,6 +135,7 @@ class SingleEndpoint(Endpoint):
             backends.read_timeout_seconds if method.is_read else backends.write_timeout_seconds
         )
         self._lanes = backends.lanes
+        self._limits = backends.limits
         self._read = backends.queries.read
 
     def _checked(self, data: bytes, caller: Identity) -> tuple[Any, bytes]:
@@ -140,6 +152,8 @@ class SingleEndpoint(Endpoint):
 
     def _room_and_request(self, data: bytes, caller: Identity) -> tuple[Lane, Any, bytes]:
         """Return the lane, which has room, the request, and its bytes to send; raises Refused."""
+        if self._limits is not None:
+            self._limits.admit(self.route.name, caller)
         only = self._lanes.only
         if only is not None:
             # First of all: what is refused for want of room is not even read.
@@ -157,13 +171,26 @@ class SingleEndpoint(Endpoint):
 class CommandEndpoint(SingleEndpoint):
     """A method that changes something."""
 
+    def __init__(self, method: methods.Method, backends: Backends) -> None:
+        super().__init__(method, backends)
+        self._replays = backends.replays
+
     async def carry_out(self, data: bytes, caller: Identity, seconds_left: float | None) -> Answer:
-        lane, _, data = self._room_and_request(data, caller)
+        lane, request, data = self._room_and_request(data, caller)
         # Only this call waits on the future: if it is cancelled, the command goes on without it.
         outcome = await lane.submit(
-            self._number, data, caller.principal, self._timeout_seconds(seconds_left)
+            self._number,
+            data,
+            caller.principal,
+            self._timeout_seconds(seconds_left),
+            self._ticket(request, caller),
         )
         return answer_of(outcome)
+
+    def _ticket(self, request: Any, caller: Identity) -> Ticket | None:
+        if self._replays is None:
+            return None
+        return self._replays.ticket(self._number, request, caller.principal)
 
     def start(
         self,
@@ -180,8 +207,9 @@ class CommandEndpoint(SingleEndpoint):
         started = time.perf_counter()
         try:
             timeout = self._timeout_seconds(seconds_left)
-            lane, _, request = self._room_and_request(data, caller)
-            command = CalledBack(self._number, request, caller.principal, 0)
+            lane, request, data = self._room_and_request(data, caller)
+            command = CalledBack(self._number, data, caller.principal, 0)
+            command.ticket = self._ticket(request, caller)
             command.endpoint, command.started, command.deliver = self, started, deliver
             lane.send(command, timeout)
         except (Exception, asyncio.CancelledError) as error:
@@ -236,6 +264,8 @@ class QueryEndpoint(SingleEndpoint):
         self._under_way = 0
 
     async def carry_out(self, data: bytes, caller: Identity, seconds_left: float | None) -> Answer:
+        if self._limits is not None:
+            self._limits.admit(self.route.name, caller)
         self._lanes.require_calm()
         request, data = self._checked(data, caller)
         timeout = self._timeout_seconds(seconds_left)

@@ -6,6 +6,7 @@ request_id inside makes that safe.
 """
 
 import asyncio
+import bisect
 import contextlib
 import math
 from collections import deque
@@ -17,7 +18,9 @@ from gateway.backlog import Backlog
 from gateway.commands import AwaitedCommand, Command
 from gateway.errors import Refused
 from gateway.lane_stream import BATCH_COMMANDS_MAX, Find, LaneStream
+from gateway.lookups import Lookups
 from gateway.pressure import AUTHORIZE, Pressure
+from gateway.replays import Ticket
 from gateway.tenants import TenantShares
 from gateway.window import BulkWindow
 from kit import metrics
@@ -60,6 +63,8 @@ class LaneClient:
         self._tenants = TenantShares(tenant_max or in_flight_max)
         self._pressure = Pressure()
         self._backlog = Backlog()
+        self._lookups = Lookups(self, shard)
+        self._incarnation = ""
         self._settled_count = 0
         self._loop = asyncio.get_running_loop()
         # In order of arrival, which is the order in which they are sent again.
@@ -72,15 +77,27 @@ class LaneClient:
         self._stream = LaneStream(self, find, token, shard)
         self.look_again = self._stream.look_again
 
+    @property
+    def incarnation(self) -> str:
+        """The lane's as it says itself; empty while it cannot be asked."""
+        return self._incarnation if self._stream.is_connected else ""
+
     def submit(
-        self, method: int, request: bytes, principal: lane_pb2.Principal, timeout_seconds: float
+        self,
+        method: int,
+        request: bytes,
+        principal: lane_pb2.Principal,
+        timeout_seconds: float,
+        ticket: Ticket | None = None,
     ) -> asyncio.Future[lane_pb2.Outcome]:
         """Send a command with whatever else arrives in this turn of the loop.
 
         The future brings the outcome, or Refused. Cancelling it changes nothing but who listens.
         """
         outcome: asyncio.Future[lane_pb2.Outcome] = self._loop.create_future()
-        self.send(AwaitedCommand(method, request, principal, 0, outcome), timeout_seconds)
+        command = AwaitedCommand(method, request, principal, 0, outcome)
+        command.ticket = ticket
+        self.send(command, timeout_seconds)
         return outcome
 
     def send(self, command: Command, timeout_seconds: float) -> None:
@@ -90,7 +107,8 @@ class LaneClient:
         if len(self._commands) >= self._in_flight_max:
             raise Refused("GATEWAY_BUSY")
         command.deadline = now + timeout_seconds
-        self._put(command)
+        ticket = command.ticket
+        self._put(command, first=ticket is not None and self._lookups.is_first(ticket))
 
     # Who gets in.
 
@@ -153,8 +171,12 @@ class LaneClient:
             for command in commands:
                 command.refused(refused.reason)
         else:
+            # One that waits would be overtaken by those behind it.
+            first = any(
+                [one.ticket is not None and self._lookups.is_first(one.ticket) for one in commands]
+            )
             for command in commands:
-                self._put(command)
+                self._put(command, first=first)
 
     def _require_open(self, now: float) -> None:
         if self._is_closing:
@@ -162,11 +184,15 @@ class LaneClient:
         if self._stream.is_absent(now):
             raise Refused("SHARD_UNAVAILABLE")
 
-    def _put(self, command: Command) -> None:
+    def _put(self, command: Command, *, first: bool) -> None:
+        """Let a command wait to be sent; with `first` until the replay cache has spoken."""
         # Never used twice, so that no outcome can reach another's call.
         correlation_id = self._last_correlation_id = self._last_correlation_id + 1
         self._commands[correlation_id] = command
         self._tenants.take(command.principal.tenant_id)
+        ticket = command.ticket
+        if ticket is not None and self._lookups.begin(ticket, correlation_id, first=first):
+            return
         if not self._unsent:
             self.wake.set()
         self._unsent.append(correlation_id)
@@ -174,6 +200,8 @@ class LaneClient:
     def _take_out(self, correlation_id: int) -> Command:
         command = self._commands.pop(correlation_id)
         self._tenants.give_back(command.principal.tenant_id)
+        if command.ticket is not None:
+            self._lookups.forget(correlation_id)
         if command.is_bulk:
             self._backlog.held.discard(correlation_id)
             self._backlog.finished += 1
@@ -215,9 +243,9 @@ class LaneClient:
             self._bulk_window.measure(finished, now - before, len(self._commands))
             commands = self._commands
             late = [key for key, command in commands.items() if command.deadline <= now]
-            if self._backlog.held:
+            if self._backlog.held or self._lookups.waiting:
                 soon = now + backlog.TOLD_AHEAD_SECONDS
-                held = self._backlog.held.difference(late)
+                held = (self._backlog.held | self._lookups.waiting).difference(late)
                 late += [key for key in held if commands[key].deadline <= soon]
             if late:
                 self._give_up(late)
@@ -227,6 +255,8 @@ class LaneClient:
         """Stop waiting for outcomes: past their deadlines, or because this process ends."""
         for correlation_id in correlation_ids:
             not_sent = _FULL if correlation_id in self._backlog.held else "SHARD_UNAVAILABLE"
+            if correlation_id in self._lookups.waiting:
+                not_sent = "REQUEST_IN_PROGRESS"
             command = self._take_out(correlation_id)
             command.refused("OUTCOME_UNKNOWN" if command.times_sent else not_sent)
         self._settled.set()
@@ -251,6 +281,22 @@ class LaneClient:
             for key, command in self._commands.items()
         )
 
+    # What the replay cache says.
+
+    def is_unsent(self, correlation_id: int) -> bool:
+        command = self._commands.get(correlation_id)
+        return command is not None and not command.times_sent
+
+    def send_now(self, correlation_id: int) -> None:
+        if correlation_id in self._commands:
+            if not self._unsent:
+                self.wake.set()
+            bisect.insort(self._unsent, correlation_id)
+
+    def answer_now(self, correlation_id: int, outcome: lane_pb2.Outcome) -> None:
+        self._take_out(correlation_id).answered(outcome)
+        self._settled.set()
+
     # What goes over the stream.
 
     @property
@@ -263,6 +309,8 @@ class LaneClient:
     def send_again(self) -> int:
         # What a broken stream left unanswered goes first, for it arrived first.
         self._unsent = list(self._commands)
+        self._lookups.all_listed()
+        self._incarnation = ""
         self._backlog.clear()
         self.wake.set()
         return sum(1 for command in self._commands.values() if command.times_sent)
@@ -271,12 +319,16 @@ class LaneClient:
         now = self._loop.time()
         batch = lane_pb2.ExecuteRequest(bulk_round=self._backlog.round)
         add = batch.commands.add
-        find = self._commands.get
+        find, leave_out = self._commands.get, self._lookups.leave_out
         size = taken = count = 0
         principal: lane_pb2.Principal | None = None
         for correlation_id in self._unsent:
             command = find(correlation_id)
-            if command is not None and command.deadline > now:
+            if (
+                command is not None
+                and command.deadline > now
+                and (command.ticket is None or not leave_out(correlation_id))
+            ):
                 size += len(command.request) + _COMMAND_OVERHEAD_BYTES
                 if count and (size > BATCH_BYTES_MAX or count >= BATCH_COMMANDS_MAX):
                     break
@@ -301,13 +353,14 @@ class LaneClient:
         return batch
 
     def deliver(self, response: lane_pb2.ExecuteResponse) -> None:
+        self._incarnation = incarnation = response.incarnation
         for outcome in response.outcomes:
-            self._deliver(outcome)
+            self._deliver(outcome, incarnation)
         self._settled.set()
         if self._backlog.held:
             self._release(self._loop.time())
 
-    def _deliver(self, outcome: lane_pb2.Outcome) -> None:
+    def _deliver(self, outcome: lane_pb2.Outcome, incarnation: str) -> None:
         correlation_id = outcome.correlation_id
         command = self._commands.get(correlation_id)
         if command is None or command.times_sent == 0:
@@ -319,6 +372,8 @@ class LaneClient:
         elif self._is_held(correlation_id, command, refusal):
             return
         self._take_out(correlation_id)
+        if command.ticket is not None:
+            command.ticket.replays.settled(command.ticket, outcome, incarnation)
         if command.times_sent > 1 and _is_undecided(outcome):
             # The first sending may have been carried out before its stream broke.
             command.refused("OUTCOME_UNKNOWN")

@@ -98,7 +98,7 @@ class Owner(Protocol):
         """A new stream is open: send what is unanswered; return how much went out before."""
 
     def deliver(self, response: lane_pb2.ExecuteResponse) -> None:
-        """Take outcomes in."""
+        """Take outcomes in, perhaps none, and which incarnation the lane has."""
 
 
 class LaneStream:
@@ -228,8 +228,9 @@ class LaneStream:
                 # The end of the stream; its status says why unless it ended well.
                 code = await stream.code()
                 raise StreamEnded(code.name)
-            self._has_answered = True
-            self._unheard_since = None
+            if response.outcomes:
+                self._has_answered = True
+                self._unheard_since = None
             self._owner.deliver(response)
 
     async def _watch_for_move(self, channel: grpc.aio.Channel) -> None:

@@ -57,6 +57,11 @@ class Lanes:
         place = routing.ROUTES[method](request, self._region)
         return self._client(self._topology.shard_of(place))
 
+    def incarnation_of(self, shard: str) -> str:
+        """Return which incarnation a shard's lane has, as it says itself; empty if unknown."""
+        client = self._clients.get(shard)
+        return "" if client is None else client.incarnation
+
     def _require_region(self, region: str) -> None:
         if region in (self._topology.regions or {self._region}):
             return

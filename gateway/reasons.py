@@ -124,6 +124,14 @@ REASONS: Final[dict[str, Reason]] = {
         retry_delay_ms=250,
         undecided=True,
     ),
+    "RATE_LIMITED": Reason(
+        _Code.RESOURCE_EXHAUSTED,
+        True,
+        "More calls come than the limit allows that the metadata names.",
+        _REPEAT_LATER,
+        retry_delay_ms=250,
+        undecided=True,
+    ),
     "CREDENTIALS_MISSING": Reason(
         _Code.UNAUTHENTICATED,
         True,
@@ -315,8 +323,8 @@ outcome is **unknown**: repeat the same request with the same `request_id` until
 It is carried out at most once.
 
 FINAL speaks of the call it answers. If an earlier call with the same `request_id` ended unknown,
-a later FINAL refusal of `LANE_QUEUE_FULL`, `GATEWAY_BUSY`, `TENANT_BUSY`, `DEADLINE_PASSED` or of
-the caller's key does not settle it: keep repeating.
+a later FINAL refusal of `LANE_QUEUE_FULL`, `GATEWAY_BUSY`, `TENANT_BUSY`, `RATE_LIMITED`,
+`DEADLINE_PASSED` or of the caller's key does not settle it: keep repeating.
 
 | Reason | gRPC code | FINAL | What happened | What to do |
 |---|---|---|---|---|

@@ -108,6 +108,7 @@ class _Stream:
         self._held = held
         self._held_bytes_noted = 0
         self._lanes = backends.lanes
+        self._backends = backends
         self._directory = backends.directory
         self._timeout_seconds = backends.write_timeout_seconds
         self._connection = connection
@@ -239,7 +240,9 @@ class _Stream:
         commands: list[_StreamCommand] = []
         errors: list[tuple[str, bytes]] = []
         for kind, data in requests:
-            request_id, lane, request, error = bulk.check(kind, data, caller, self._lanes)
+            request_id, lane, request, error, ticket = bulk.check(
+                kind, data, caller, self._backends
+            )
             if error:
                 errors.append((request_id, error))
                 continue
@@ -247,6 +250,7 @@ class _Stream:
             command.kind = kind
             command.lane = lane
             command.request_id = request_id
+            command.ticket = ticket
             command.stream = self
             commands.append(command)
         # Only from here on: what could not be read as a whole has left no trace.

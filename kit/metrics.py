@@ -78,6 +78,90 @@ GATEWAY_STREAM_COMMANDS = Counter(
 )
 
 
+# Redis, by what it is used for.
+REDIS_UP = Gauge("tender_redis_up", "1 while Redis is asked; 0 while it is done without.", ["role"])
+REDIS_CALLS = Counter(
+    "tender_redis_calls_total",
+    "Calls by what came of them: ok, timeout or error.",
+    ["role", "outcome"],
+)
+REDIS_SECONDS = Histogram(
+    "tender_redis_call_seconds",
+    "Calls that were answered in time.",
+    ["role"],
+    buckets=_BATCH_SECONDS_BUCKETS,
+)
+REDIS_SKIPPED = Counter(
+    "tender_redis_skipped_total", "What was not asked, since Redis is away or too slow.", ["role"]
+)
+GATEWAY_REPLAYS = Counter(
+    "tender_gateway_replays_total",
+    "Repeated calls that got their first answer again, from the cache or from the lane.",
+    ["tenant", "source"],
+)
+GATEWAY_CONFLICTS = Counter(
+    "tender_gateway_request_conflicts_total",
+    "Calls refused because their request_id was used for another request.",
+    ["tenant", "source"],
+)
+GATEWAY_IN_FLIGHT_WAITS = Counter(
+    "tender_gateway_in_flight_waits_total",
+    "Calls that waited for an earlier one with the same request_id.",
+    ["tenant"],
+)
+REPLAY_IGNORED = Counter(
+    "tender_gateway_replay_ignored_total",
+    "Cached answers that were left aside, by what did not fit the call or the lane.",
+    ["reason"],
+)
+RATE_LIMITED = Counter(
+    "tender_gateway_rate_limited_total", "Calls refused by a rate limit, by its name.", ["limit"]
+)
+TENANTS_SHOWN_MAX: Final = 100
+"""Tenants with a series of their own; the rest share one."""
+
+_OTHER_TENANTS: Final = "other"
+
+
+class RedisMeter:
+    """What one role asks of Redis."""
+
+    def __init__(self, role: str) -> None:
+        self.up = REDIS_UP.labels(role)
+        self.up.set(0)
+        self.answered = REDIS_CALLS.labels(role, "ok")
+        self.timeouts = REDIS_CALLS.labels(role, "timeout")
+        self.errors = REDIS_CALLS.labels(role, "error")
+        self.seconds = REDIS_SECONDS.labels(role)
+        self.skipped = REDIS_SKIPPED.labels(role)
+
+
+class TenantCounter:
+    """A counter by tenant with a bounded number of series."""
+
+    def __init__(self, counter: Counter) -> None:
+        self._counter = counter
+        self._series: dict[tuple[str, ...], Counter] = {}
+
+    def count(self, tenant_id: str, *labels: str) -> None:
+        series = self._series.get((tenant_id, *labels))
+        if series is None:
+            series = self._add(tenant_id, labels)
+        series.inc()
+
+    def _add(self, tenant_id: str, labels: tuple[str, ...]) -> Counter:
+        known = {tenant for tenant, *_ in self._series}
+        if len(known) >= TENANTS_SHOWN_MAX and tenant_id not in known:
+            return self._counter.labels(_OTHER_TENANTS, *labels)
+        series = self._series[tenant_id, *labels] = self._counter.labels(tenant_id, *labels)
+        return series
+
+
+REPLAYS: Final = TenantCounter(GATEWAY_REPLAYS)
+CONFLICTS: Final = TenantCounter(GATEWAY_CONFLICTS)
+IN_FLIGHT_WAITS: Final = TenantCounter(GATEWAY_IN_FLIGHT_WAITS)
+
+
 class _Watched:
     """A gauge that is asked for at scrape and costs nothing between: how much is held in all."""
 

@@ -18,7 +18,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from kit import addresses, api_keys, shard_settings
+from kit import addresses, api_keys, rate_limits, shard_settings
 from kit.shard_map import SHARD_FORM
 
 PREFIX: Final = "TENDER_"
@@ -67,7 +67,11 @@ class Settings(BaseSettings):
         Path("secrets/internal_token"),
         description="File with the token that the gateway shows to the processor.",
     )
-    redis_url: SecretUrl = Field("", description="Redis or Valkey; empty means without.")
+    redis_url: SecretUrl = Field(
+        "",
+        description="Redis or Valkey: `redis://`, `redis+sentinel://host,host/service` or "
+        "`redis+cluster://host,host`, `rediss` for TLS; empty means without.",
+    )
     region: Name = Field("eu", description="Region that ids carry.")
     log_level: LogLevel = Field("info", description="debug, info, warning or error.")
     drain_seconds: float = Field(
@@ -162,6 +166,32 @@ class GatewaySettings(Settings):
     quiet_seconds: float = Field(
         0.5, ge=0, le=60, description="Between NOT_SERVING and the stop, for balancers to see it."
     )
+
+    redis_timeout_ms: int = Field(
+        10,
+        ge=1,
+        le=1_000,
+        description="The longest that a call waits for Redis, before it goes on without.",
+    )
+    rate_limits_file: Annotated[Path | None, BeforeValidator(_none_if_empty)] = Field(
+        None,
+        description="JSON file of rate limits per tenant, method and terminal; empty means none.",
+    )
+    replay_cache: bool = Field(
+        True, description="Answer repeated calls from Redis, if there is one."
+    )
+    replay_cache_seconds: int = Field(
+        300, ge=1, le=86_400, description="How long Redis keeps an answer for that."
+    )
+
+    def rate_limits(self) -> tuple[rate_limits.RateLimit, ...]:
+        """Return the limits that callers are held to. Raises BadSettings."""
+        if self.rate_limits_file is None:
+            return ()
+        try:
+            return rate_limits.read(self.rate_limits_file)
+        except rate_limits.BadLimits as bad:
+            raise BadSettings(f"{PREFIX}RATE_LIMITS_FILE: {bad}") from None
 
     def api_key_pepper(self) -> bytes:
         try:

@@ -124,6 +124,7 @@ class Lane:
             retention_seconds=self._limits.request_key_retention_seconds,
         )
         self._beats: Beats | None = None
+        self._incarnation = ""
         self._closed_at = time.monotonic()
         self._cause = "unheld"
         self._evicts = False
@@ -163,6 +164,11 @@ class Lane:
     def is_away(self) -> bool:
         """Whether nothing that comes is decided: it is elsewhere, or closed for too long."""
         return self.is_elsewhere or self._closed_too_long()
+
+    @property
+    def incarnation(self) -> str:
+        """The incarnation under which it decides now; empty while it does not."""
+        return self._incarnation
 
     async def opened(self) -> None:
         """Return once the lane decides commands."""
@@ -303,6 +309,7 @@ class Lane:
 
     def _take_over(self, opened: Opened) -> Beats:
         ownership = opened.ownership
+        self._incarnation = ownership.incarnation
         self._cache.forget_all()
         for entry in self._room:
             entry.decided = False
@@ -344,6 +351,7 @@ class Lane:
 
     def _close(self) -> None:
         self._beats = None
+        self._incarnation = ""
         self._opened_event.clear()
         self._closed_at = time.monotonic()
         self._meter.open.set(0)

@@ -43,7 +43,9 @@ class _Outbox:
     def __init__(self, lane: Lane, shard: str) -> None:
         self.lane = lane
         self.shard = shard  # As the gateway named it, perhaps not at all.
-        self.answers: list[tuple[int, Reply]] = []
+        self.answers: list[tuple[int, Reply, str]] = []
+        # Of the lane, as the gateway was told last; what was committed under one says so.
+        self.told = ""
         self.filled = asyncio.Event()
         self.drained = asyncio.Event()
         self.closed = False
@@ -55,7 +57,8 @@ class _Outbox:
             return  # The stream ends, and its gateway sends the command to the lane's next owner.
         if not self.answers:
             self.filled.set()
-        self.answers.append((correlation_id, reply))
+        # Replies come at once after their commit.
+        self.answers.append((correlation_id, reply, self.lane.incarnation))
 
     def put_bulk(self, bulk_round: int, correlation_id: int, reply: Reply) -> None:
         if reply is QUEUE_FULL:
@@ -66,19 +69,29 @@ class _Outbox:
         self.closed = True
         self.filled.set()
 
-    def take(self) -> list[tuple[int, Reply]]:
+    def look(self) -> None:
+        """Let the gateway hear if the lane has another incarnation than it was told."""
+        if self.told != self.lane.incarnation:
+            self.filled.set()
+
+    def take(self) -> lane_pb2.ExecuteResponse | None:
+        """Return what is to be sent now, if anything is: outcomes of one incarnation."""
         size = count = 0
-        for _, reply in self.answers[:OUTCOMES_PER_MESSAGE_MAX]:
+        answers = self.answers
+        incarnation = answers[0][2] if answers else self.lane.incarnation
+        for _, reply, under in answers[:OUTCOMES_PER_MESSAGE_MAX]:
             size += len(reply.response)
-            if count and size > MESSAGE_BYTES_MAX:
+            if count and (size > MESSAGE_BYTES_MAX or under != incarnation):
                 break
             count += 1
-        taken = self.answers[:count]
-        del self.answers[:count]
-        if not self.answers and not self.closed:
-            self.filled.clear()
+        taken = answers[:count]
+        del answers[:count]
         self.drained.set()
-        return taken
+        is_news = incarnation != self.told
+        self.told = incarnation
+        if not answers and not self.closed:
+            self.filled.clear()
+        return _response(taken, incarnation) if taken or is_news else None
 
     async def room(self) -> None:
         while len(self.answers) >= OUTBOX_MAX:
@@ -101,6 +114,7 @@ class LaneServicer(lane_pb2_grpc.LaneServiceServicer):
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             for outbox in self._outboxes:
+                outbox.look()
                 if outbox.shard and outbox.lane.is_away and not outbox.lane.is_open:
                     outbox.close()
 
@@ -119,20 +133,21 @@ class LaneServicer(lane_pb2_grpc.LaneServiceServicer):
         request_iterator: AsyncIterator[lane_pb2.ExecuteRequest],
         context: serving.Context,
     ) -> AsyncIterator[lane_pb2.ExecuteResponse]:
-        """Answer every command once, in any order."""
+        """Answer every command once, in any order; say at once which incarnation the lane has."""
         shard = _named_shard(context)
         lane = hosting.part_of(self._lanes, shard)
         if lane is None or lane.is_elsewhere or (shard and lane.is_away):
             await context.abort(grpc.StatusCode.UNAVAILABLE, hosting.NOT_HELD)
         outbox = _Outbox(lane, shard)
         self._outboxes.add(outbox)
+        outbox.look()
         reader = asyncio.create_task(self._read(request_iterator, outbox))
         try:
             while True:
                 await outbox.filled.wait()
-                answers = outbox.take()
-                if answers:
-                    yield _response(answers)
+                response = outbox.take()
+                if response is not None:
+                    yield response
                 elif outbox.closed:
                     return
         finally:
@@ -211,10 +226,10 @@ def _named_shard(context: serving.Context) -> str:
     return ""
 
 
-def _response(answers: list[tuple[int, Reply]]) -> lane_pb2.ExecuteResponse:
-    response = lane_pb2.ExecuteResponse()
+def _response(answers: list[tuple[int, Reply, str]], incarnation: str) -> lane_pb2.ExecuteResponse:
+    response = lane_pb2.ExecuteResponse(incarnation=incarnation)
     add = response.outcomes.add
-    for correlation_id, reply in answers:
+    for correlation_id, reply, _ in answers:
         if not reply.reason:
             add(correlation_id=correlation_id, response=reply.response, replayed=reply.replayed)
         else:

@@ -9,8 +9,14 @@ from gateway import directory, endpoint, identity, lane_stream, lanes, methods, 
 from gateway.edge import grpc_aio
 from gateway.edge.http2.edge import Http2Edge
 from gateway.front import Front
+from gateway.limits import Limits
+from gateway.replays import Replays
 from gateway.topology import Topology
 from kit import logs, metrics, serving, settings
+from kit.rate_limits import BadLimits
+from storage.redis.address import BadAddress
+from storage.redis.rates import RateStore
+from storage.redis.replays import ReplayStore
 
 # Beyond the gateway's own limits, which answer with a reason. It is a coarse one: this release of
 # gRPC counts a call that it refuses as one that ended.
@@ -54,19 +60,22 @@ async def serve(
     )
     tasks = serving.Tasks()
     health = serving.Health(methods.SERVICE_NAMES)
+    redis = _Redis(gateway, all_lanes)
     backends = endpoint.Backends(
         directory=identity.ProcessorKeyDirectory(all_reads, pepper, tasks=tasks),
         lanes=all_lanes,
         queries=all_reads,
         write_timeout_seconds=gateway.write_timeout_ms / 1_000,
         read_timeout_seconds=gateway.read_timeout_ms / 1_000,
+        replays=redis.replays,
+        limits=redis.limits,
     )
     front = Front(backends)
     make_server = _http2_server if gateway.gateway_edge == "http2" else _grpc_server
     server, edge, port = make_server(gateway, front, health, shares_port)
     metrics_server = metrics.serve(gateway.metrics_listen, lambda: health.is_serving)
     async with asyncio.TaskGroup() as group:
-        parts = (all_lanes, processors, edge, front.streams)
+        parts: list[_Part] = [all_lanes, processors, edge, front.streams, *redis.parts]
         running = [group.create_task(part.run()) for part in parts]
         # With several shards nothing can be sent before one knows of them.
         await processors.heard()
@@ -97,6 +106,39 @@ async def serve(
         await channel.close()
     metrics_server.close()
     _log.info("gateway_stopped")
+
+
+class _Part(Protocol):
+    async def run(self) -> None: ...
+
+
+class _Redis:
+    """What this gateway uses Redis for, if there is one; limits hold without it too."""
+
+    def __init__(self, gateway: settings.GatewaySettings, all_lanes: lanes.Lanes) -> None:
+        self.parts: list[_Part] = []
+        self.replays: Replays | None = None
+        self.limits: Limits | None = None
+        url, timeout_seconds = gateway.redis_url, gateway.redis_timeout_ms / 1_000
+        rates = gateway.rate_limits()
+        try:
+            if rates:
+                store = RateStore(url, timeout_seconds=timeout_seconds) if url else None
+                self.limits = Limits(rates, store)
+                self.parts.append(self.limits)
+            if url and gateway.replay_cache:
+                answers = ReplayStore(
+                    url,
+                    gateway.internal_token().encode(),
+                    answer_seconds=gateway.replay_cache_seconds,
+                    timeout_seconds=timeout_seconds,
+                )
+                self.replays = Replays(answers, all_lanes.incarnation_of)
+                self.parts.append(self.replays)
+        except BadAddress as bad:
+            raise settings.BadSettings(f"{settings.PREFIX}REDIS_URL: {bad}") from None
+        except BadLimits as bad:
+            raise settings.BadSettings(f"{settings.PREFIX}RATE_LIMITS_FILE: {bad}") from None
 
 
 class _Server(serving.Stoppable, Protocol):

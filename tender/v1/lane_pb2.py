@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14tender/v1/lane.proto\x12\ttender.v1\"E\n\tPrincipal\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x13\n\x0bmerchant_id\x18\x02 \x01(\t\x12\x10\n\x08operator\x18\x03 \x01(\x08\"\xce\x01\n\x07\x43ommand\x12\x16\n\x0e\x63orrelation_id\x18\x01 \x01(\x04\x12!\n\x06method\x18\x02 \x01(\x0e\x32\x11.tender.v1.Method\x12\x0f\n\x07request\x18\x03 \x01(\x0c\x12\'\n\tprincipal\x18\x04 \x01(\x0b\x32\x14.tender.v1.Principal\x12\x12\n\ntimeout_ms\x18\x05 \x01(\x03\x12,\n\x0crisk_verdict\x18\x06 \x01(\x0e\x32\x16.tender.v1.RiskVerdict\x12\x0c\n\x04\x62ulk\x18\x07 \x01(\x08\"2\n\x0c\x46ieldProblem\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"\xd8\x01\n\x07Refusal\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x32\n\x08metadata\x18\x03 \x03(\x0b\x32 .tender.v1.Refusal.MetadataEntry\x12/\n\x0e\x66ield_problems\x18\x04 \x03(\x0b\x32\x17.tender.v1.FieldProblem\x12\x16\n\x0eretry_delay_ms\x18\x05 \x01(\x03\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"x\n\x07Outcome\x12\x16\n\x0e\x63orrelation_id\x18\x01 \x01(\x04\x12\x12\n\x08response\x18\x02 \x01(\x0cH\x00\x12%\n\x07refusal\x18\x03 \x01(\x0b\x32\x12.tender.v1.RefusalH\x00\x12\x10\n\x08replayed\x18\x04 \x01(\x08\x42\x08\n\x06result\"J\n\x0e\x45xecuteRequest\x12$\n\x08\x63ommands\x18\x01 \x03(\x0b\x32\x12.tender.v1.Command\x12\x12\n\nbulk_round\x18\x02 \x01(\x04\"7\n\x0f\x45xecuteResponse\x12$\n\x08outcomes\x18\x01 \x03(\x0b\x32\x12.tender.v1.Outcome\"W\n\x0c\x43\x61rryRequest\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\x02 \x01(\t\x12\x14\n\x0c\x66irst_number\x18\x03 \x01(\x03\x12\x0c\n\x04legs\x18\x04 \x03(\x0c\"!\n\rCarryResponse\x12\x10\n\x08position\x18\x01 \x01(\x03*\xb6\x04\n\x06Method\x12\x16\n\x12METHOD_UNSPECIFIED\x10\x00\x12\x1c\n\x18METHOD_AUTHORIZE_PAYMENT\x10\x01\x12\x1a\n\x16METHOD_CAPTURE_PAYMENT\x10\x02\x12\x17\n\x13METHOD_VOID_PAYMENT\x10\x03\x12\x19\n\x15METHOD_REFUND_PAYMENT\x10\x04\x12\x1a\n\x16METHOD_REVERSE_PAYMENT\x10\x05\x12\x19\n\x15METHOD_CREATE_ACCOUNT\x10\x06\x12\x19\n\x15METHOD_FREEZE_ACCOUNT\x10\x07\x12\x1b\n\x17METHOD_UNFREEZE_ACCOUNT\x10\x08\x12\x18\n\x14METHOD_CLOSE_ACCOUNT\x10\t\x12\x1a\n\x16METHOD_CREATE_TRANSFER\x10\n\x12\x1a\n\x16METHOD_CREATE_MERCHANT\x10\x0b\x12\x1a\n\x16METHOD_UPDATE_MERCHANT\x10\x0c\x12\x16\n\x12METHOD_GET_PAYMENT\x10\x14\x12\x18\n\x14METHOD_LIST_PAYMENTS\x10\x15\x12\x16\n\x12METHOD_GET_ACCOUNT\x10\x16\x12\x18\n\x14METHOD_LIST_ACCOUNTS\x10\x17\x12\x19\n\x15METHOD_LIST_TRANSFERS\x10\x18\x12\x19\n\x15METHOD_GET_BALANCE_AT\x10\x19\x12\x17\n\x13METHOD_GET_MERCHANT\x10\x1a\x12\x16\n\x12METHOD_GET_REQUEST\x10\x1b*Z\n\x0bRiskVerdict\x12\x1c\n\x18RISK_VERDICT_UNSPECIFIED\x10\x00\x12\x16\n\x12RISK_VERDICT_ALLOW\x10\x01\x12\x15\n\x11RISK_VERDICT_DENY\x10\x02\x32\x8f\x01\n\x0bLaneService\x12\x44\n\x07\x45xecute\x12\x19.tender.v1.ExecuteRequest\x1a\x1a.tender.v1.ExecuteResponse(\x01\x30\x01\x12:\n\x05\x43\x61rry\x12\x17.tender.v1.CarryRequest\x1a\x18.tender.v1.CarryResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14tender/v1/lane.proto\x12\ttender.v1\"E\n\tPrincipal\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x13\n\x0bmerchant_id\x18\x02 \x01(\t\x12\x10\n\x08operator\x18\x03 \x01(\x08\"\xce\x01\n\x07\x43ommand\x12\x16\n\x0e\x63orrelation_id\x18\x01 \x01(\x04\x12!\n\x06method\x18\x02 \x01(\x0e\x32\x11.tender.v1.Method\x12\x0f\n\x07request\x18\x03 \x01(\x0c\x12\'\n\tprincipal\x18\x04 \x01(\x0b\x32\x14.tender.v1.Principal\x12\x12\n\ntimeout_ms\x18\x05 \x01(\x03\x12,\n\x0crisk_verdict\x18\x06 \x01(\x0e\x32\x16.tender.v1.RiskVerdict\x12\x0c\n\x04\x62ulk\x18\x07 \x01(\x08\"2\n\x0c\x46ieldProblem\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"\xd8\x01\n\x07Refusal\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x32\n\x08metadata\x18\x03 \x03(\x0b\x32 .tender.v1.Refusal.MetadataEntry\x12/\n\x0e\x66ield_problems\x18\x04 \x03(\x0b\x32\x17.tender.v1.FieldProblem\x12\x16\n\x0eretry_delay_ms\x18\x05 \x01(\x03\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"x\n\x07Outcome\x12\x16\n\x0e\x63orrelation_id\x18\x01 \x01(\x04\x12\x12\n\x08response\x18\x02 \x01(\x0cH\x00\x12%\n\x07refusal\x18\x03 \x01(\x0b\x32\x12.tender.v1.RefusalH\x00\x12\x10\n\x08replayed\x18\x04 \x01(\x08\x42\x08\n\x06result\"J\n\x0e\x45xecuteRequest\x12$\n\x08\x63ommands\x18\x01 \x03(\x0b\x32\x12.tender.v1.Command\x12\x12\n\nbulk_round\x18\x02 \x01(\x04\"L\n\x0f\x45xecuteResponse\x12$\n\x08outcomes\x18\x01 \x03(\x0b\x32\x12.tender.v1.Outcome\x12\x13\n\x0bincarnation\x18\x02 \x01(\t\"W\n\x0c\x43\x61rryRequest\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\x02 \x01(\t\x12\x14\n\x0c\x66irst_number\x18\x03 \x01(\x03\x12\x0c\n\x04legs\x18\x04 \x03(\x0c\"!\n\rCarryResponse\x12\x10\n\x08position\x18\x01 \x01(\x03*\xb6\x04\n\x06Method\x12\x16\n\x12METHOD_UNSPECIFIED\x10\x00\x12\x1c\n\x18METHOD_AUTHORIZE_PAYMENT\x10\x01\x12\x1a\n\x16METHOD_CAPTURE_PAYMENT\x10\x02\x12\x17\n\x13METHOD_VOID_PAYMENT\x10\x03\x12\x19\n\x15METHOD_REFUND_PAYMENT\x10\x04\x12\x1a\n\x16METHOD_REVERSE_PAYMENT\x10\x05\x12\x19\n\x15METHOD_CREATE_ACCOUNT\x10\x06\x12\x19\n\x15METHOD_FREEZE_ACCOUNT\x10\x07\x12\x1b\n\x17METHOD_UNFREEZE_ACCOUNT\x10\x08\x12\x18\n\x14METHOD_CLOSE_ACCOUNT\x10\t\x12\x1a\n\x16METHOD_CREATE_TRANSFER\x10\n\x12\x1a\n\x16METHOD_CREATE_MERCHANT\x10\x0b\x12\x1a\n\x16METHOD_UPDATE_MERCHANT\x10\x0c\x12\x16\n\x12METHOD_GET_PAYMENT\x10\x14\x12\x18\n\x14METHOD_LIST_PAYMENTS\x10\x15\x12\x16\n\x12METHOD_GET_ACCOUNT\x10\x16\x12\x18\n\x14METHOD_LIST_ACCOUNTS\x10\x17\x12\x19\n\x15METHOD_LIST_TRANSFERS\x10\x18\x12\x19\n\x15METHOD_GET_BALANCE_AT\x10\x19\x12\x17\n\x13METHOD_GET_MERCHANT\x10\x1a\x12\x16\n\x12METHOD_GET_REQUEST\x10\x1b*Z\n\x0bRiskVerdict\x12\x1c\n\x18RISK_VERDICT_UNSPECIFIED\x10\x00\x12\x16\n\x12RISK_VERDICT_ALLOW\x10\x01\x12\x15\n\x11RISK_VERDICT_DENY\x10\x02\x32\x8f\x01\n\x0bLaneService\x12\x44\n\x07\x45xecute\x12\x19.tender.v1.ExecuteRequest\x1a\x1a.tender.v1.ExecuteResponse(\x01\x30\x01\x12:\n\x05\x43\x61rry\x12\x17.tender.v1.CarryRequest\x1a\x18.tender.v1.CarryResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,10 +33,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_REFUSAL_METADATAENTRY']._loaded_options = None
   _globals['_REFUSAL_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_METHOD']._serialized_start=966
-  _globals['_METHOD']._serialized_end=1532
-  _globals['_RISKVERDICT']._serialized_start=1534
-  _globals['_RISKVERDICT']._serialized_end=1624
+  _globals['_METHOD']._serialized_start=987
+  _globals['_METHOD']._serialized_end=1553
+  _globals['_RISKVERDICT']._serialized_start=1555
+  _globals['_RISKVERDICT']._serialized_end=1645
   _globals['_PRINCIPAL']._serialized_start=35
   _globals['_PRINCIPAL']._serialized_end=104
   _globals['_COMMAND']._serialized_start=107
@@ -52,11 +52,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXECUTEREQUEST']._serialized_start=708
   _globals['_EXECUTEREQUEST']._serialized_end=782
   _globals['_EXECUTERESPONSE']._serialized_start=784
-  _globals['_EXECUTERESPONSE']._serialized_end=839
-  _globals['_CARRYREQUEST']._serialized_start=841
-  _globals['_CARRYREQUEST']._serialized_end=928
-  _globals['_CARRYRESPONSE']._serialized_start=930
-  _globals['_CARRYRESPONSE']._serialized_end=963
-  _globals['_LANESERVICE']._serialized_start=1627
-  _globals['_LANESERVICE']._serialized_end=1770
+  _globals['_EXECUTERESPONSE']._serialized_end=860
+  _globals['_CARRYREQUEST']._serialized_start=862
+  _globals['_CARRYREQUEST']._serialized_end=949
+  _globals['_CARRYRESPONSE']._serialized_start=951
+  _globals['_CARRYRESPONSE']._serialized_end=984
+  _globals['_LANESERVICE']._serialized_start=1648
+  _globals['_LANESERVICE']._serialized_end=1791
 # @@protoc_insertion_point(module_scope)

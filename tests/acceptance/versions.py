@@ -14,7 +14,7 @@ ROOT: Final = Path(__file__).parents[2]
 
 UPGRADE_FROM: Final = "8cab07bbd4b9d0ce7a3fe8fefca01b1b6e09add0"
 """The commit beside which this version must run. With a release it becomes the released commit;
-till the first it moves only with a migration that is edited: docs/decisions/0018-upgrades.md."""
+till the first it moves only with a migration that is edited: docs/decisions/0021-upgrades.md."""
 
 PACKAGES: Final = ("tender", "gateway", "processor", "storage", "kit", "deploy")
 """What the wheel has."""

@@ -93,6 +93,9 @@ class ScriptedProcessor(
         self.keys: dict[str, query_pb2.GetApiKeyResponse] = {}
         self._streams: set[asyncio.Event] = set()
         self.streams_opened = 0
+        # Of the lane; empty for a processor that does not say.
+        self.incarnation = ""
+        self._tells: dict[str, Callable[[], Awaitable[None]]] = {}
         self.reset()
 
     def reset(self) -> None:
@@ -144,13 +147,24 @@ class ScriptedProcessor(
             self._streams.discard(broken)
             serving.cancel()
             breaking.cancel()
+            self._tells.pop(shard, None)
         if broken.is_set():
             await context.abort(grpc.StatusCode.UNAVAILABLE, "broken by the test")
 
     async def _serve(self, context: Any, writing: asyncio.Lock, shard: str) -> None:
         async def send(outcome: lane_pb2.Outcome) -> None:
             async with writing:
-                await context.write(lane_pb2.ExecuteResponse(outcomes=[outcome]))
+                await context.write(
+                    lane_pb2.ExecuteResponse(outcomes=[outcome], incarnation=self.incarnation)
+                )
+
+        async def tell() -> None:
+            async with writing:
+                await context.write(lane_pb2.ExecuteResponse(incarnation=self.incarnation))
+
+        self._tells[shard] = tell
+        if self.incarnation:
+            await tell()
 
         async with asyncio.TaskGroup() as group:
             while (message := await context.read()) is not grpc.aio.EOF:
@@ -165,6 +179,12 @@ class ScriptedProcessor(
     async def Read(self, request: query_pb2.ReadRequest, context: Any) -> query_pb2.ReadResponse:
         self.reads.append(request)
         return self.read_script(request) if self.read_script else self.read_answer
+
+    async def reopen(self, incarnation: str) -> None:
+        """Be a lane with another incarnation from now on, and tell every gateway."""
+        self.incarnation = incarnation
+        for tell in self._tells.values():
+            await tell()
 
     def say(self, lanes: dict[str, int], shard_map: ShardMap | None = None) -> None:
         """Hold these lanes from now on, perhaps with another map, and tell everybody."""

@@ -41,6 +41,7 @@ def test_what_may_be_repeated_says_when_and_is_never_final(
             "LANE_QUEUE_FULL",
             "TENANT_BUSY",
             "GATEWAY_BUSY",
+            "RATE_LIMITED",
             "DEADLINE_PASSED",
         }
 

@@ -54,14 +54,21 @@ class Two:
 
 @pytest.fixture(params=["http2", "grpc"])
 async def two(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Two]:
+    async with running_two(tmp_path, gateway_edge=request.param) as both:
+        yield both
+
+
+@asynccontextmanager
+async def running_two(folder: Path, **given: Any) -> AsyncIterator[Two]:
+    """Start all three; `given` are settings of the gateway."""
     processors = (ScriptedProcessor({"s1": 1}, BOTH), ScriptedProcessor({"s2": 1}, BOTH))
-    async with in_front_of(processors, tmp_path, request.param) as served:
+    async with in_front_of(processors, folder, **given) as served:
         yield served
 
 
 @asynccontextmanager
 async def in_front_of(
-    processors: tuple[ScriptedProcessor, ScriptedProcessor], folder: Path, edge: str
+    processors: tuple[ScriptedProcessor, ScriptedProcessor], folder: Path, **given: Any
 ) -> AsyncIterator[Two]:
     targets = (conftest.free_address(), conftest.free_address())
     address = conftest.free_address()
@@ -70,8 +77,8 @@ async def in_front_of(
         gateway_listen=address,
         processor_targets=targets,
         metrics_listen="127.0.0.1:0",
-        gateway_edge=edge,
         quiet_seconds=0,
+        **given,
     )
     stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     async with AsyncExitStack() as stack:
@@ -255,7 +262,7 @@ async def test_before_any_map_is_known_nothing_is_refused_for_good_nor_kept_for_
     processors = (ScriptedProcessor({}), ScriptedProcessor({}))
     for processor in processors:
         processor.refuses_streams = True
-    async with in_front_of(processors, tmp_path, edge) as two:
+    async with in_front_of(processors, tmp_path, gateway_edge=edge) as two:
         opened = account_pb2.CreateAccountRequest(
             request_id="a", user_id="ada", currency_code="EUR", region="us"
         )

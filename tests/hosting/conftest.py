@@ -57,9 +57,17 @@ class Stream:
         async with asyncio.timeout(WAIT_SECONDS_MAX):
             await self.call.write(message)
             response = await self.call.read()
+            while isinstance(response, lane_pb2.ExecuteResponse) and not response.outcomes:
+                response = await self.call.read()  # It only tells the lane's incarnation.
         assert isinstance(response, lane_pb2.ExecuteResponse), await self.status()
         [outcome] = response.outcomes
         return outcome
+
+    async def is_over(self) -> bool:
+        """Return once nothing more comes but, perhaps, that the lane has no incarnation now."""
+        while (said := await self.call.read()) is not grpc.aio.EOF:
+            assert not said.outcomes
+        return True
 
     async def account(self) -> account_pb2.Account:
         """Open an account that no other test has."""

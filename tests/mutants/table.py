@@ -12,6 +12,7 @@ STORE_GAPS: Final = "tests/storage/test_mutant_gaps.py::"
 LANE: Final = "tests/lane/test_lane.py::"
 FAULTS: Final = "tests/lane/test_faults.py::"
 AHEAD: Final = "tests/lane/test_ahead.py::"
+REPLAYS: Final = "tests/cache/test_replays.py::"
 LANE_GAPS: Final = "tests/lane/test_mutant_gaps.py::"
 
 
@@ -230,6 +231,34 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
             "tests/lane/test_housekeeping.py::"
             "test_an_expired_hold_frees_funds_at_once_for_the_next_decision[memory]",
         ),
+    ),
+    "replay-after-failover": Mutant(
+        "A cached answer is believed although the lane has failed over since (R12).",
+        "gateway/replays.py",
+        "    if not entry.incarnation or entry.incarnation != incarnation_of(entry.shard):",
+        "    if not entry.incarnation:",
+        (REPLAYS + "test_an_answer_of_an_earlier_incarnation_is_not_believed[http2]",),
+    ),
+    "replay-of-another-request": Mutant(
+        "A cached answer is given to another request with the same request_id.",
+        "gateway/replays.py",
+        "    is_same = entry.fingerprint == ticket.fingerprint\n",
+        "    is_same = bool(entry.fingerprint)\n",
+        (REPLAYS + "test_another_request_with_the_same_id_is_the_lane_s_to_judge[http2]",),
+    ),
+    "replay-to-anybody": Mutant(
+        "A cached answer is shown to every merchant of the tenant.",
+        "gateway/replays.py",
+        "    if entry.scope != ticket.scope:",
+        "    if not ticket.scope:",
+        (REPLAYS + "test_an_answer_is_not_shown_to_another_merchant_of_the_tenant[http2]",),
+    ),
+    "replay-unsealed": Mutant(
+        "Whoever can write to Redis can forge an answer.",
+        "storage/redis/replays.py",
+        "        if not secrets.compare_digest(seal, self._seal(key, body)):",
+        "        if len(seal) != _MAC_BYTES:",
+        (REPLAYS + "test_an_answer_that_was_moved_to_another_key_is_no_answer[http2]",),
     ),
     "no-shield": Mutant(
         "A caller that leaves takes its command along.",

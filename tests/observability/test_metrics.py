@@ -38,12 +38,8 @@ COUNTED = [
         {"method": "AUTHORIZE_PAYMENT", "outcome": "ok"},
         1,
     ),
-    (
-        "processor",
-        "tender_lane_commands_total",
-        {"method": "AUTHORIZE_PAYMENT", "outcome": "replayed"},
-        1,
-    ),
+    ("gateway", "tender_gateway_replays_total", {"tenant": "dev"}, 1),
+    ("gateway", "tender_gateway_request_conflicts_total", {"tenant": "dev", "source": "lane"}, 1),
     (
         "processor",
         "tender_lane_commands_total",

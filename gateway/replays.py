@@ -1,0 +1,226 @@
+"""Answers repeated calls from the replay cache, where that is certain; the lane judges the rest.
+
+A first call does not wait for Redis: it is looked up while it is on its way. A call whose
+request_id this gateway has seen lately is looked up first, and so is each while many are repeats.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from kit import fingerprint, metrics
+from storage.redis import replays as kept
+from storage.redis.replays import Entry, Found, ReplayStore, UnderWay
+from tender.v1 import lane_pb2
+
+if TYPE_CHECKING:
+    from gateway.lookups import Lookups
+
+SEEN_MAX: Final = 50_000
+"""request_ids of a generation; there are two."""
+
+REPEATS_SHARE: Final = 0.2
+"""Of the calls that are looked up; with more repeats than that all are looked up first."""
+
+_SHARE_STEP: Final = 0.01
+WAIT_SECONDS_MAX: Final = 0.25
+"""For another gateway's call with the same request_id; then the lane, which has both, decides."""
+
+POLL_SECONDS_MIN: Final = 0.004
+POLL_SECONDS_MAX: Final = 0.032
+WAITERS_MAX: Final = 2_000
+
+_REUSED: Final = "REQUEST_ID_REUSED"
+_AUTHORIZE: Final = lane_pb2.METHOD_AUTHORIZE_PAYMENT
+
+
+class Ticket:
+    """A call that may be answered from the cache, and whose answer may be kept."""
+
+    __slots__ = (
+        *("_fingerprint", "correlation_id", "is_bulk", "key", "lookups", "method"),
+        *("poll_seconds", "principal", "replays", "request", "waits_until"),
+    )
+    lookups: "Lookups"
+
+    def __init__(
+        self, replays: "Replays", method: int, request: Any, principal: lane_pb2.Principal
+    ) -> None:
+        self.replays = replays
+        self.method = method
+        self.request = request
+        self.principal = principal
+        self.key = kept.key_of(principal.tenant_id, request.request_id)
+        self.correlation_id = 0
+        self.is_bulk = False
+        # While another call with this request_id is under way.
+        self.waits_until = 0.0
+        self.poll_seconds = POLL_SECONDS_MIN
+        self._fingerprint = b""
+
+    @property
+    def fingerprint(self) -> bytes:
+        """What tells this request from every other one (R14)."""
+        if not self._fingerprint:
+            self._fingerprint = _fingerprint(self.method, self.request)
+        return self._fingerprint
+
+    @property
+    def scope(self) -> str:
+        """Who within the tenant may see the answer."""
+        return f"{self.principal.merchant_id}:{'o' if self.principal.operator else ''}"
+
+    def heard(self, found: Found) -> None:
+        """Take in what the cache has."""
+        self.replays.heard(self, found)
+
+
+def _fingerprint(method: int, request: Any) -> bytes:
+    if method != _AUTHORIZE or request.metadata or not request.HasField("amount"):
+        return fingerprint.fingerprint(method, request)
+    return fingerprint.of_authorization(
+        request.payer_account_id,
+        request.merchant_id,
+        request.amount.minor_units,
+        request.amount.currency_code,
+        request.capture_method,
+        request.hold_duration_seconds,
+        request.description,
+    )
+
+
+class Verdict(NamedTuple):
+    """What an entry means for a call: an answer, the fields of a conflict, or why neither."""
+
+    response: bytes | None = None
+    fields: str = ""
+    ignored: str = ""
+
+
+def judge(
+    entry: Entry, ticket: Ticket, shard: str, incarnation_of: Callable[[str], str]
+) -> Verdict:
+    """Decide what an entry is worth for a call that belongs to a shard.
+
+    `incarnation_of` says which incarnation a shard has now, empty while that is not known.
+    """
+    if entry.scope != ticket.scope:
+        return Verdict(ignored="scope")
+    # Of a history that may be gone, or that nobody vouches for just now (R12).
+    if not entry.incarnation or entry.incarnation != incarnation_of(entry.shard):
+        return Verdict(ignored="incarnation")
+    is_same = entry.fingerprint == ticket.fingerprint
+    if entry.shard == shard:
+        # What differs is the lane's to say: it has the key.
+        return Verdict(response=entry.response) if is_same else Verdict(ignored="fingerprint")
+    if is_same:
+        return Verdict(ignored="moved")
+    # Its lane cannot see a key that another shard has (R15).
+    fields = fingerprint.differing_fields(entry.fingerprint, ticket.method, ticket.request)
+    return Verdict(fields=",".join(fields))
+
+
+class Replays:
+    """The replay cache as this gateway uses it; `run` keeps it going until cancelled."""
+
+    def __init__(self, store: ReplayStore, incarnation_of: Callable[[str], str]) -> None:
+        self._store = store
+        self._incarnation_of = incarnation_of
+        self._loop = asyncio.get_running_loop()
+        self._seen: set[int] = set()
+        self._seen_before: set[int] = set()
+        self._repeats_share = 0.0
+        self._waiters = 0
+
+    async def run(self) -> None:
+        await self._store.run()
+
+    def ticket(self, method: int, request: Any, principal: lane_pb2.Principal) -> Ticket | None:
+        """Return what a call needs to take part; None while there is no cache."""
+        return Ticket(self, method, request, principal) if self._store.is_up else None
+
+    def look(self, ticket: Ticket) -> bool:
+        """Look a call up; say whether that can be done."""
+        return self._store.look(ticket.key, ticket.heard)
+
+    def comes_first(self, ticket: Ticket) -> bool:
+        """Say whether a call waits for what the cache has: it is probably a repeat."""
+        name = hash(ticket.key)
+        was_seen = name in self._seen or name in self._seen_before
+        self._seen.add(name)
+        if len(self._seen) >= SEEN_MAX:
+            self._seen_before, self._seen = self._seen, set()
+        return was_seen or self._repeats_share > REPEATS_SHARE
+
+    def heard(self, ticket: Ticket, found: Found) -> None:
+        """Answer a call, let it wait for another one, or leave it to the lane."""
+        lookups = ticket.lookups
+        if isinstance(found, UnderWay):
+            self._wait(ticket)
+            return
+        self._stop_waiting(ticket)
+        verdict = Verdict()
+        if found is not None:
+            verdict = judge(found, ticket, lookups.shard, self._incarnation_of)
+        is_repeat = verdict.response is not None
+        self._repeats_share += (is_repeat - self._repeats_share) * _SHARE_STEP
+        tenant_id = ticket.principal.tenant_id
+        if verdict.response is not None:
+            if lookups.answer(ticket, lane_pb2.Outcome(response=verdict.response, replayed=True)):
+                metrics.REPLAYS.count(tenant_id, "cache")
+        elif verdict.fields:
+            refusal = lane_pb2.Refusal(reason=_REUSED, metadata={"fields": verdict.fields})
+            if lookups.answer(ticket, lane_pb2.Outcome(refusal=refusal)):
+                metrics.CONFLICTS.count(tenant_id, "cache")
+        else:
+            if verdict.ignored:
+                metrics.REPLAY_IGNORED.labels(verdict.ignored).inc()
+            lookups.go_on(ticket)
+
+    def _wait(self, ticket: Ticket) -> None:
+        """Look again soon, for a short while; commands of bulk calls keep their order instead."""
+        now = self._loop.time()
+        if not ticket.waits_until:
+            if ticket.is_bulk or self._waiters >= WAITERS_MAX or not ticket.lookups.wait(ticket):
+                ticket.lookups.go_on(ticket)
+                return
+            metrics.IN_FLIGHT_WAITS.count(ticket.principal.tenant_id)
+            self._waiters += 1
+            ticket.waits_until = now + WAIT_SECONDS_MAX
+        elif now >= ticket.waits_until:
+            self._stop_waiting(ticket)
+            ticket.lookups.go_on(ticket)
+            return
+        self._loop.call_later(ticket.poll_seconds, self._look_again, ticket)
+        ticket.poll_seconds = min(ticket.poll_seconds * 2, POLL_SECONDS_MAX)
+
+    def _look_again(self, ticket: Ticket) -> None:
+        if not ticket.lookups.is_waiting(ticket) or not self.look(ticket):
+            self._stop_waiting(ticket)
+            ticket.lookups.go_on(ticket)
+
+    def _stop_waiting(self, ticket: Ticket) -> None:
+        if ticket.waits_until:
+            ticket.waits_until = 0.0
+            self._waiters -= 1
+
+    # What the lane said.
+
+    def settled(self, ticket: Ticket, outcome: lane_pb2.Outcome, incarnation: str) -> None:
+        """Keep an answer of the lane, and let others pass where there is none."""
+        response = outcome.response
+        tenant_id = ticket.principal.tenant_id
+        if response and incarnation:
+            shard = ticket.lookups.shard
+            entry = kept.entry(shard, incarnation, ticket.scope, ticket.fingerprint, response)
+            self._store.keep(ticket.key, entry)
+        else:
+            self._store.drop(ticket.key)
+        if outcome.replayed:
+            metrics.REPLAYS.count(tenant_id, "lane")
+        elif not response and outcome.refusal.reason == _REUSED:
+            metrics.CONFLICTS.count(tenant_id, "lane")
+
+    def came_to_nothing(self, ticket: Ticket) -> None:
+        """Let others pass: the call was never sent."""
+        self._store.drop(ticket.key)

@@ -1,0 +1,159 @@
+"""Recent answers by tenant and request_id, and marks of calls that are under way.
+
+Nothing here is the truth: any of it may vanish, and whoever reads it decides what it is worth.
+"""
+
+import secrets
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+from zlib import crc32
+
+import msgspec
+
+from storage.redis.tick import Packed, Tick
+
+MARK_MS: Final = 1_000
+"""A mark outlives its call if its gateway dies; nobody believes it for longer."""
+
+ANSWER_BYTES_MAX: Final = 16 * 1024
+"""Larger ones are left to the lane; they are rare."""
+
+_TAGS: Final = 64
+"""Groups of keys, each in one slot of a Cluster: so many calls a turn at most."""
+
+_MARKED: Final = b"?"
+_MAC_BYTES: Final = 16
+_VERSION: Final = 1
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True):
+    """An answer as it is kept."""
+
+    version: int
+    # Whose lane gave it, and under which incarnation (R12).
+    shard: str
+    incarnation: str
+    # On whose behalf within the tenant; others may not see it.
+    scope: str
+    fingerprint: bytes
+    response: bytes
+
+
+class UnderWay:
+    """What is found while the first call has no answer yet."""
+
+
+UNDER_WAY: Final = UnderWay()
+Found = Entry | UnderWay | None
+Heard = Callable[[Found], None]
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Entry).decode
+
+
+class Look(NamedTuple):
+    """Asks for an answer; `heard` is called once, with None too when there was no reply."""
+
+    key: bytes
+    heard: Heard
+
+
+class Keep(NamedTuple):
+    """Keeps an answer."""
+
+    key: bytes
+    value: bytes
+
+
+class Drop(NamedTuple):
+    """Takes a mark away."""
+
+    key: bytes
+
+
+def key_of(tenant_id: str, request_id: str) -> bytes:
+    """Return the key of a request; its hash tag leads related keys to few slots."""
+    name = request_id.encode()
+    return b"tender:replay:{%02x}:%b:%b" % (crc32(name) % _TAGS, tenant_id.encode(), name)
+
+
+class ReplayStore:
+    """Answers in Redis. What is kept is sealed: an answer that was altered or moved is none."""
+
+    name = "replays"
+    script = (Path(__file__).parent / "lua" / "replays.lua").read_text()
+
+    def __init__(
+        self, url: str, secret: bytes, *, answer_seconds: int, timeout_seconds: float
+    ) -> None:
+        """`secret` is the gateways' own. Raises BadAddress."""
+        self._seal_key = blake2b(secret, digest_size=32, person=b"tender replays").digest()
+        self._mark = _MARKED + secrets.token_bytes(8)
+        self._answer_ms = answer_seconds * 1_000
+        self._tick: Tick[Look | Keep | Drop] = Tick(url, self, timeout_seconds)
+        self.run = self._tick.run
+
+    @property
+    def is_up(self) -> bool:
+        """Whether anything may be asked now."""
+        return self._tick.is_up
+
+    def look(self, key: bytes, heard: Heard) -> bool:
+        """Ask for an answer; leave a mark where there is none. False when it cannot be asked."""
+        return self._tick.ask(Look(key, heard))
+
+    def keep(self, key: bytes, entry: Entry) -> None:
+        """Keep an answer for some time, if that can be."""
+        if len(entry.response) <= ANSWER_BYTES_MAX:
+            body = _encode(entry)
+            self._tick.ask(Keep(key, body + self._seal(key, body)))
+
+    def drop(self, key: bytes) -> None:
+        """Take this gateway's mark away."""
+        self._tick.ask(Drop(key))
+
+    # What the tick asks for.
+
+    def pack(self, items: Sequence[Look | Keep | Drop]) -> Packed:
+        looks = [item.key for item in items if type(item) is Look]
+        keeps = [item for item in items if type(item) is Keep]
+        drops = [item.key for item in items if type(item) is Drop]
+        return Packed(
+            [*looks, *(item.key for item in keeps), *drops],
+            [
+                *(len(looks), len(keeps), self._mark, MARK_MS, self._answer_ms),
+                *(item.value for item in keeps),
+            ],
+        )
+
+    def heard(self, items: Sequence[Look | Keep | Drop], reply: Any) -> None:
+        looks = [item for item in items if type(item) is Look]
+        if reply is None:
+            for item in looks:
+                item.heard(None)
+            return
+        for item, value in zip(looks, reply, strict=True):
+            item.heard(None if value is None else self._read(item.key, value))
+
+    def _read(self, key: bytes, value: bytes) -> Found:
+        if value[:1] == _MARKED:
+            return UNDER_WAY
+        body, seal = value[:-_MAC_BYTES], value[-_MAC_BYTES:]
+        if not secrets.compare_digest(seal, self._seal(key, body)):
+            return None
+        try:
+            entry = _decode(body)
+        except msgspec.MsgspecError:
+            return None
+        return entry if entry.version == _VERSION else None
+
+    def _seal(self, key: bytes, body: bytes) -> bytes:
+        content = b"%d:%b%b" % (len(key), key, body)
+        return blake2b(content, digest_size=_MAC_BYTES, key=self._seal_key).digest()
+
+
+def entry(shard: str, incarnation: str, scope: str, fingerprint: bytes, response: bytes) -> Entry:
+    """Return an answer in the form of today."""
+    return Entry(_VERSION, shard, incarnation, scope, fingerprint, response)

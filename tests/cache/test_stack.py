@@ -1,0 +1,169 @@
+"""A whole stack under load while its Valkey is flushed, hangs, is killed and is slow."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+import tender
+from deploy.local.stack import Stack, StackOptions
+from tender.calls import Call
+from tests.acceptance.conftest import agree, connect, gauge
+from tests.acceptance.load import Recorder, new_load, open_shop
+from tests.cache.proxy import Proxy
+from tests.cache.server import Server
+from tests.checker import History
+
+ROUND_SECONDS = 0.7
+# Probes are to come in time on a busy machine too.
+PATIENT = {"TENDER_REDIS_TIMEOUT_MS": "100"}
+USED_SECONDS_MAX = 20.0
+HANG_SECONDS = 1.5
+CALL_SECONDS_MAX = 5.0
+"""Also while Redis hangs: on a machine with much else to do."""
+
+REPEATS = 200
+LANE_STATEMENTS = """
+SELECT coalesce(sum(s.calls), 0)::bigint
+  FROM pg_stat_statements AS s
+  JOIN pg_database AS d ON d.oid = s.dbid AND d.datname = current_database()
+ WHERE s.query ~ 'apply_batch|check_lane|FROM requests'
+"""
+
+
+@pytest.fixture(scope="module")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("valkey"))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, valkey: Server) -> Iterator[Stack]:
+    options = StackOptions(
+        data_dir=tmp_path_factory.mktemp("cached"),
+        replicas=0,
+        redis_url=valkey.url,
+        gateway_env=PATIENT,
+    )
+    with Stack(options) as stack:
+        yield stack
+
+
+def hits(stack: Stack) -> float:
+    return gauge(stack.endpoints.gateway_metrics, "tender_gateway_replays_total")
+
+
+@asynccontextmanager
+async def recording(stack: Stack) -> AsyncIterator[Recorder]:
+    async with connect(stack.endpoints) as client:
+        recorder = Recorder(client, History())
+        yield recorder
+    await agree(recorder.history, stack.endpoints)
+
+
+async def used(stack: Stack) -> None:
+    """Wait until the gateway asks its Redis."""
+    async with asyncio.timeout(USED_SECONDS_MAX):
+        address = stack.endpoints.gateway_metrics
+        while not await asyncio.to_thread(gauge, address, "tender_redis_up"):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
+async def test_whatever_becomes_of_redis_nothing_is_lost_doubled_or_answered_otherwise(
+    stack: Stack, valkey: Server
+) -> None:
+    async with recording(stack) as recorder:
+        load = new_load(recorder, await open_shop(recorder))
+        async with load.running():
+            await asyncio.sleep(ROUND_SECONDS)
+            await asyncio.to_thread(valkey.flush)
+            await asyncio.sleep(ROUND_SECONDS)
+            with valkey.paused():
+                await asyncio.sleep(HANG_SECONDS)
+            await asyncio.sleep(ROUND_SECONDS)
+            await asyncio.to_thread(valkey.kill)
+            await asyncio.sleep(ROUND_SECONDS)
+            await asyncio.to_thread(valkey.start)
+            await used(stack)
+            await asyncio.sleep(ROUND_SECONDS)
+
+        assert recorder.unknown == 0
+        assert len(load.answered) > 100
+        assert max(ended - began for began, ended in load.answered) < CALL_SECONDS_MAX
+
+
+async def test_a_slow_redis_slows_nobody_down_for_long(
+    tmp_path: Path, stack: Stack, valkey: Server
+) -> None:
+    async with Proxy(valkey.host, valkey.port) as proxy:
+        proxy.delay_seconds = 0.5
+        url = valkey.url.replace(valkey.place, proxy.place)
+        options = StackOptions(
+            data_dir=tmp_path / "slow", replicas=0, redis_url=url, gateway_env=PATIENT
+        )
+        slow = Stack(options)
+        await asyncio.to_thread(slow.__enter__)
+        try:
+            async with recording(slow) as recorder:
+                load = new_load(recorder, await open_shop(recorder))
+                async with load.running():
+                    await asyncio.sleep(ROUND_SECONDS)
+                    proxy.delay_seconds = 0
+                    await used(slow)
+                    await asyncio.sleep(ROUND_SECONDS)
+                    proxy.delay_seconds = 0.5
+                    await asyncio.sleep(ROUND_SECONDS)
+                assert recorder.unknown == 0
+                assert max(ended - began for began, ended in load.answered) < CALL_SECONDS_MAX
+        finally:
+            await asyncio.to_thread(slow.__exit__, None, None, None)
+
+
+async def test_repeats_cost_neither_a_statement_nor_the_lane(stack: Stack) -> None:
+    await used(stack)
+    async with recording(stack) as recorder:
+        shop = await open_shop(recorder)
+        calls: list[Call[tender.v1.payment_pb2.AuthorizePaymentResponse]] = [
+            shop.pay(number) for number in range(REPEATS)
+        ]
+        first = [await recorder.once(call) for call in calls]
+        connection = await asyncpg.connect(stack.endpoints.owner_url)
+        try:
+            await asyncio.sleep(0.2)
+            before = await connection.fetchval(LANE_STATEMENTS), lane_commands(stack)
+            replays = hits(stack)
+            again = await asyncio.gather(*(recorder.once(call) for call in calls))
+            after = await connection.fetchval(LANE_STATEMENTS), lane_commands(stack)
+        finally:
+            await connection.close()
+
+    assert list(again) == first
+    assert hits(stack) == replays + REPEATS
+    assert after == before
+
+
+def lane_commands(stack: Stack) -> float:
+    return gauge(stack.endpoints.processor_metrics, "tender_lane_commands_total")
+
+
+async def test_after_a_takeover_repeats_are_answered_by_the_new_lane(stack: Stack) -> None:
+    await used(stack)
+    async with recording(stack) as recorder:
+        shop = await open_shop(recorder)
+        call = shop.pay(1)
+        first = await recorder.once(call)
+        assert await recorder.once(call) == first
+        stack.kill("processor")
+        stack.start_one("processor")
+        handled = lane_commands(stack)
+        started = time.monotonic()
+        again = await recorder.surely(call)
+
+        assert again == first
+        assert lane_commands(stack) == handled + 1
+        assert time.monotonic() - started < 10
