@@ -17,7 +17,16 @@ class Command:
     Exactly one of `answered` and `refused` is called, once, from the event loop; neither may raise.
     """
 
-    __slots__ = ("deadline", "lane", "method", "principal", "request", "ticket", "times_sent")
+    __slots__ = (
+        "deadline",
+        "hops",
+        "lane",
+        "method",
+        "principal",
+        "request",
+        "ticket",
+        "times_sent",
+    )
     is_bulk = False
     # Where a bulk command goes; a single one is sent there at once.
     lane: "LaneClient"
@@ -33,6 +42,7 @@ class Command:
         self.deadline = deadline
         self.times_sent = 0
         self.ticket = None
+        self.hops = 0  # Lanes that refused it because its bucket is not theirs.
 
     def answered(self, outcome: lane_pb2.Outcome) -> None:
         """Hear what the lane said."""
@@ -60,7 +70,7 @@ class AwaitedCommand(Command):
         self.request = request
         self.principal = principal
         self.deadline = deadline
-        self.times_sent = 0
+        self.times_sent = self.hops = 0
         self.ticket = None
         self.outcome = outcome
 

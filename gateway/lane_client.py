@@ -10,7 +10,7 @@ import bisect
 import contextlib
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from gateway import backlog, reasons
@@ -35,10 +35,15 @@ AUTHORIZATIONS_SHARE: Final = 0.9
 """Of what may be in flight; the rest is for what undoes or finishes payments (R19)."""
 
 _FULL: Final = "LANE_QUEUE_FULL"
+_ELSEWHERE: Final = "BUCKET_ELSEWHERE"
 _TURNED_AWAY: Final = {
     reason: metrics.GATEWAY_TURNED_AWAY.labels(reason)
     for reason in (_FULL, "GATEWAY_BUSY", "TENANT_BUSY")
 }
+
+
+Redirect = Callable[[Command, str, lane_pb2.Refusal], None]
+"""Takes over a command that a shard refused, because its bucket is not there."""
 
 
 class LaneClient:
@@ -52,9 +57,11 @@ class LaneClient:
         shard: str = "",
         in_flight_max: int,
         tenant_max: int = 0,
+        redirect: Redirect | None = None,
     ) -> None:
         """`find` returns the channel to the lane; without a shard's name there is only one.
 
+        `redirect` is given each command whose bucket the lane does not own.
         `tenant_max` bounds what one tenant has in flight; 0 leaves it without a bound.
         """
         self._in_flight_max = in_flight_max
@@ -62,6 +69,8 @@ class LaneClient:
         self._bulk_window = BulkWindow(in_flight_max)
         self._tenants = TenantShares(tenant_max or in_flight_max)
         self._pressure = Pressure()
+        self._shard = shard
+        self._redirect = redirect
         self._backlog = Backlog()
         self._lookups = Lookups(self, shard)
         self._incarnation = ""
@@ -109,6 +118,15 @@ class LaneClient:
         command.deadline = now + timeout_seconds
         ticket = command.ticket
         self._put(command, first=ticket is not None and self._lookups.is_first(ticket))
+
+    def resume(self, command: Command) -> None:
+        """Send a command that another lane would not take; its deadline is as it was."""
+        try:
+            self._require_open(self._loop.time())
+        except Refused as refused:
+            command.refused(refused.reason)
+        else:
+            self._put(command, first=False)
 
     # Who gets in.
 
@@ -372,6 +390,14 @@ class LaneClient:
         elif self._is_held(correlation_id, command, refusal):
             return
         self._take_out(correlation_id)
+        if refusal is not None and refusal.reason == _ELSEWHERE and self._redirect is not None:
+            # The lane has looked whether it had carried it out: no sending came to anything.
+            command.times_sent = 0
+            if command.ticket is not None:
+                command.ticket.replays.came_to_nothing(command.ticket)
+                command.ticket = None
+            self._redirect(command, self._shard, refusal)
+            return
         if command.ticket is not None:
             command.ticket.replays.settled(command.ticket, outcome, incarnation)
         if command.times_sent > 1 and _is_undecided(outcome):

@@ -142,6 +142,9 @@ class LaneStream:
                     self._absent_since = self._loop.time()
                     self._last_failure = ""
                 self._note_disconnected(broken)
+            if (this := asyncio.current_task()) is not None and this.cancelling():
+                # A group that fails while it is cancelled tells of its failure alone.
+                raise asyncio.CancelledError
             # Full jitter: gateways that lost the same processor do not come back in step. Word of
             # the lane's whereabouts ends the wait.
             with contextlib.suppress(TimeoutError):

@@ -8,6 +8,7 @@ import grpc
 
 from gateway import routing
 from gateway.commands import Command
+from gateway.detours import Detours
 from gateway.errors import Refused
 from gateway.lane_client import LaneClient
 from gateway.topology import Topology
@@ -44,6 +45,7 @@ class Lanes:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._clients: dict[str, LaneClient] = {}
         self._turn = 0
+        self._detours = Detours(topology, self._client, region)
         self.only: LaneClient | None = self._client("")
 
     # Which one.
@@ -78,6 +80,7 @@ class Lanes:
                 shard=shard,
                 in_flight_max=self._in_flight_max,
                 tenant_max=self._tenant_max,
+                redirect=self._detours.take,
             )
             self._start(shard, client)
         return client
@@ -101,6 +104,7 @@ class Lanes:
             self._client(shard)
         for client in self._clients.values():
             client.look_again()
+        self._detours.look_again()
 
     # What goes to several.
 
@@ -135,6 +139,7 @@ class Lanes:
             async with asyncio.TaskGroup() as self._group:
                 for shard, client in self._clients.items():
                     self._start(shard, client)
+                self._group.create_task(self._detours.run())
                 await asyncio.get_running_loop().create_future()
         finally:
             self._group = None
@@ -162,4 +167,5 @@ class Lanes:
 
     async def drain(self, timeout_seconds: float) -> None:
         """Take no more commands and wait until those in flight are answered."""
+        self._detours.close()
         await asyncio.gather(*(one.drain(timeout_seconds) for one in self._clients.values()))

@@ -274,6 +274,14 @@ REASONS: Final[dict[str, Reason]] = {
         retry_delay_ms=500,
         undecided=True,
     ),
+    "BUCKET_ELSEWHERE": Reason(
+        _Code.UNAVAILABLE,
+        False,
+        "The users of this bucket are being moved, or are on another shard than the map says.",
+        _REPEAT_LATER,
+        retry_delay_ms=200,
+        undecided=True,
+    ),
     "OUTCOME_UNKNOWN": Reason(
         _Code.UNAVAILABLE,
         False,

@@ -52,6 +52,11 @@ class Topology:
                 best, best_epoch = target, epoch
         return best
 
+    @property
+    def version(self) -> int:
+        """The version of the newest map; 0 before the first."""
+        return self._version
+
     def shard_of(self, place: Place) -> str:
         """Return the shard of a place; raises Refused."""
         if place.region not in self.regions:

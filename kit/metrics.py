@@ -69,6 +69,9 @@ GATEWAY_HELD_BACK = Gauge(
 GATEWAY_SENT_AGAIN = Counter(
     "tender_gateway_sent_again_total", "Bulk commands sent again after the lane had been full."
 )
+GATEWAY_DETOURS = Counter(
+    "tender_gateway_detours_total", "Commands refused by a lane that does not own their bucket."
+)
 GATEWAY_TURNED_AWAY = Counter(
     "tender_gateway_turned_away_total", "Calls refused unread for want of room.", ["reason"]
 )

@@ -10,13 +10,17 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
+
+import structlog
 
 from kit import metrics
 from processor.cache import Cache
 from processor.clock import LaneClock
 from processor.domain import ids, needs
 from processor.domain.context import Context
+from processor.domain.ownership import Buckets, as_mapped, everything, owned_place
+from processor.domain.refusals import BadBuckets
 from processor.domain.view import Item
 from processor.entries import Entry, Reply, internal_error
 from processor.openbatch import OpenBatch
@@ -29,6 +33,7 @@ from processor.ports import (
     Opened,
     Rejected,
     SentLeg,
+    Unavailable,
 )
 from processor.waiting import KEYS_TAKEN_SECONDS, WaitingRoom
 from processor.work import Decider
@@ -43,7 +48,31 @@ HEARTBEAT_SECONDS: Final = 1.0
 FAILED_BATCHES_MAX: Final = 3
 """Batches that may fail with a command in them before the command is failed."""
 
+log = structlog.get_logger()
+
 Replies = Sequence[tuple[Entry, Reply]]
+
+
+def _note_first_buckets(claimed: "asyncio.Future[None]") -> None:
+    if not claimed.cancelled() and (error := claimed.exception()) is not None:
+        log.warning("buckets_not_claimed", reason=repr(error))
+
+
+class _BucketChange(NamedTuple):
+    """An ownership to commit, made from the one before it, and who waits for that."""
+
+    change: Callable[[Buckets | None], Buckets]
+    done: "asyncio.Future[None]"
+
+    def succeed(self) -> None:
+        """Tell who waits, if anybody still does."""
+        if not self.done.done():
+            self.done.set_result(None)
+
+    def fail(self, error: Exception) -> None:
+        """Tell who waits, if anybody still does."""
+        if not self.done.done():
+            self.done.set_exception(error)
 
 
 class Beats:
@@ -67,10 +96,14 @@ class Beats:
         self._storage = storage
         self._cache = cache
         self._room = room
-        self._place = self._next_place = place
+        self._buckets = opened.buckets
+        self._mapped_place = place
+        self._place = self._next_place = owned_place(place, self._buckets)
+        self._bucket_changes: deque[_BucketChange] = deque()
         self._meter = metrics.lane_meter(place.shard)
         self._opened = opened
-        self._decider = Decider(cache, room, place)
+        self._decider = Decider(cache, room, self._place)
+        room.place = self._place
         self._finish = finish
         self._signal = signal
         self._sent = sent
@@ -82,14 +115,47 @@ class Beats:
         self._is_mending = False
         self._may_decide = asyncio.Event()
         self._has_decided = asyncio.Event()
+        self._claim_first()
 
     def go_on(self) -> None:
         """Say that a command may be ready."""
         self._may_decide.set()
 
     def set_place(self, place: needs.Place) -> None:
-        """Decide from the next batch on with other homes; one batch knows but one map."""
-        self._next_place = place
+        """Decide from the next batch on with other homes; one batch knows but one map.
+
+        Only where the map and the shard agree, it counts: what the shard owns is its own to say.
+        """
+        self._mapped_place = place
+        self._next_place = owned_place(place, self._buckets)
+        self._claim_first()
+
+    @property
+    def buckets(self) -> Buckets | None:
+        """The buckets as committed; None while the shard is alone."""
+        return self._buckets
+
+    def change_buckets(self, change: Callable[[Buckets | None], Buckets]) -> "asyncio.Future[None]":
+        """Commit another ownership in a batch of its own; nothing is decided across it.
+
+        The future ends with it, or with BadBuckets, which `change` may raise, Rejected or
+        Unavailable; after the last it is unknown whether it was committed.
+        """
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._bucket_changes.append(_BucketChange(change, done))
+        self._has_decided.set()
+        return done
+
+    def _claim_first(self) -> None:
+        """Take what the map gives, where the database says nothing of buckets yet.
+
+        A shard that had written before was alone till now, and has everything.
+        """
+        place = self._mapped_place
+        if self._buckets is None and place.homes is not None and not self._bucket_changes:
+            is_new = self._opened.seq == 0
+            first = as_mapped(place) if is_new else everything(place.region)
+            self.change_buckets(lambda _: first).add_done_callback(_note_first_buckets)
 
     async def decide(self) -> None:
         """Decide what is ready, as it comes, until cancelled."""
@@ -107,12 +173,32 @@ class Beats:
             while True:
                 if (batch := self._open) is None:
                     self._settle()
-                    await self._wait_for_decisions()
+                    if self._bucket_changes:
+                        await self._change_buckets(self._bucket_changes[0])
+                    else:
+                        await self._wait_for_decisions()
                 else:
                     self._open = None
                     await self._commit(batch)
         finally:
             self._settle()
+            for change in self._bucket_changes:
+                change.fail(Unavailable("the lane was lost"))
+
+    async def _change_buckets(self, change: "_BucketChange") -> None:
+        batch = self._new_batch()
+        try:
+            batch.buckets = change.change(self._buckets)
+            await self._apply(batch)
+        except (BadBuckets, Rejected) as error:
+            change.fail(error)
+        else:
+            self._buckets = batch.buckets
+            self._next_place = owned_place(self._mapped_place, self._buckets)
+            change.succeed()
+        # What is raised otherwise loses the lane, and that fails all changes.
+        self._bucket_changes.popleft()
+        self._signal()
 
     async def _wait_for_decisions(self) -> None:
         self._has_decided.clear()
@@ -124,7 +210,7 @@ class Beats:
 
     def _decide_ready(self) -> None:
         """Decide what is ready into the open batch, until that is full."""
-        if self._is_mending or not self._room.has_ready:
+        if self._is_mending or self._bucket_changes or not self._room.has_ready:
             return
         batch = self._open = self._open or self._new_batch()
         count_left = self._count_max - len(batch.replies)
@@ -152,10 +238,12 @@ class Beats:
         now = self.clock.now()
         if self._place is not self._next_place:
             self._place = self._room.place = self._decider.place = self._next_place
-        region, shard, homes = self._place
+        region, shard, homes, _ = self._place
         context = Context(now, region, shard, ids.Mint(region, now, self._serial), homes)
         seq = (self._flying.seq if self._flying else self.seq) + 1
-        return OpenBatch(self._cache, context, self._opened, seq)
+        batch = OpenBatch(self._cache, context, self._opened, seq)
+        batch.buckets_version = self._buckets.version if self._buckets else 0
+        return batch
 
     async def _commit(self, batch: OpenBatch) -> None:
         """Apply a batch, then reply. One that fails leaves nothing behind, nor does the next."""

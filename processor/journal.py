@@ -61,6 +61,8 @@ def seal(batch: Batch, events: list[Event], *, shard: str, epoch: int, incarnati
     }
     if batch.crossed is not None:
         written["crossed"] = batch.crossed._asdict()
+    if batch.buckets is not None:
+        written["buckets"] = batch.buckets
     body = frames.pack(_encode(written))
     digest = chain(
         batch.previous_hash,

@@ -16,6 +16,7 @@ from processor.beats import Beats, Replies
 from processor.cache import Cache
 from processor.courier import Courier
 from processor.domain import commands, needs
+from processor.domain.ownership import Buckets
 from processor.entries import (
     MOVED,
     OUTCOME_UNKNOWN,
@@ -186,11 +187,20 @@ class Lane:
         self._idle.clear()
         self._signal()
 
-    def set_homes(self, homes: Mapping[str, str] | None) -> None:
+    def set_homes(self, homes: Mapping[str, str] | None, map_version: int = 0) -> None:
         """Decide with another map of the shards, from the next batch on."""
-        self._place = self._place._replace(homes=homes)
+        self._place = self._place._replace(homes=homes, map_version=map_version)
         if self._beats is not None:
             self._beats.set_place(self._place)
+
+    def change_buckets(self, change: Callable[[Buckets | None], Buckets]) -> "asyncio.Future[None]":
+        """Change what the shard owns, as a command of its own; see `Beats.change_buckets`.
+
+        Raises LaneClosed.
+        """
+        if self._beats is None or self.is_elsewhere:
+            raise LaneClosed("the lane is not held")
+        return self._beats.change_buckets(change)
 
     async def carry(self, source: str, first_number: int, legs: Sequence[bytes]) -> int:
         """Take legs in that another shard sent, and return the position after them.
@@ -313,7 +323,6 @@ class Lane:
         self._cache.forget_all()
         for entry in self._room:
             entry.decided = False
-        self._room.place = self._place
         self._courier = None
         if self._peers is not None:
             shard = self._place.shard

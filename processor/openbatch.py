@@ -5,6 +5,7 @@ from processor.cache import Cache
 from processor.domain.context import Context
 from processor.domain.draft import Changes, Event
 from processor.domain.legs import Crossing, Received
+from processor.domain.ownership import Buckets
 from processor.domain.payments import Refund
 from processor.domain.transfers import Transfer
 from processor.domain.view import TOMBSTONE, Item, Key
@@ -63,6 +64,8 @@ class OpenBatch:
         self._deleted_keys: list[tuple[str, str]] = []
         self._events: list[Event] = []
         self._crossed: _Crossed | None = None
+        self.buckets_version = 0
+        self.buckets: Buckets | None = None
         self._sealed: Batch | None = None
 
     @property
@@ -76,6 +79,7 @@ class OpenBatch:
             or self._transfers
             or self._deleted_keys
             or self._crossed is not None
+            or self.buckets is not None
         )
 
     def answer(self, entry: Entry, reply: Reply) -> None:
@@ -206,4 +210,6 @@ class OpenBatch:
             keys=list(self._keys.values()),
             deleted_keys=self._deleted_keys,
             crossed=None if self._crossed is None else self._crossed.record(),
+            buckets_version=self.buckets_version,
+            buckets=self.buckets,
         )

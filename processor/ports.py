@@ -6,6 +6,7 @@ from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 from processor.domain.accounts import Account
 from processor.domain.legs import Received
 from processor.domain.merchants import Merchant
+from processor.domain.ownership import Buckets
 from processor.domain.payments import Payment, Refund
 from processor.domain.transfers import Transfer
 from processor.domain.view import Item, Key
@@ -64,6 +65,8 @@ class Opened(NamedTuple):
     hash: bytes
     clock: int
     last_written_at: int
+    buckets: Buckets | None = None
+    """None while the database says nothing of buckets."""
 
 
 Value = Account | Payment | Merchant | Key | Refund | str | int | None
@@ -131,6 +134,10 @@ class Batch(NamedTuple):
     keys: Sequence[StoredKey]
     deleted_keys: Sequence[tuple[str, str]]
     crossed: Crossed | None = None
+    buckets_version: int = 0
+    """Of the ownership that it was decided with; compared by apply."""
+    buckets: Buckets | None = None
+    """The ownership from now on; None leaves it as it is."""
 
 
 class Route(NamedTuple):

@@ -10,6 +10,7 @@ from processor.domain import commands, needs
 from processor.domain.decide import check_access, decide, expire, receive
 from processor.domain.draft import Changes
 from processor.domain.legs import Crossing
+from processor.domain.ownership import elsewhere, is_elsewhere
 from processor.domain.refusals import Refused, RequestIdReused
 from processor.domain.view import TOMBSTONE, Key
 from processor.entries import DEADLINE_PASSED, LEG_GAP, Entry, Reply, internal_error, refusal
@@ -66,6 +67,8 @@ class Decider:
         if isinstance(command, commands.OwnCommand):
             return self._decide_own(command, batch)
         cache = self._cache
+        if self.place.homes is not None and is_elsewhere(command, self.place):
+            return self._decide_elsewhere(entry, command)
         check_access(cache, command)
         tenant_id = command.principal.tenant_id
         key = cache.key(tenant_id, command.request_id)
@@ -88,6 +91,17 @@ class Decider:
             )
         )
         return Reply(response, "", "", {}, 0, False, answer.declined)
+
+    def _decide_elsewhere(self, entry: Entry, command: commands.CallerCommand) -> Reply:
+        """Answer a repeat of what is stored here; decide nothing on a bucket of another shard."""
+        key = self._cache.key(command.principal.tenant_id, command.request_id)
+        if key is not None and key.method != TOMBSTONE and key.fingerprint == entry.fingerprint:
+            try:
+                check_access(self._cache, command)
+            except Refused:
+                raise elsewhere(command, self.place) from None
+            return _replay(entry, key)
+        raise elsewhere(command, self.place)
 
     def _decide_own(self, command: commands.OwnCommand, batch: OpenBatch) -> Reply:
         cache = self._cache

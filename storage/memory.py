@@ -9,6 +9,7 @@ from processor.domain.accounts import LIMIT, Account
 from processor.domain.chain import GENESIS
 from processor.domain.legs import Received
 from processor.domain.merchants import Merchant
+from processor.domain.ownership import Buckets
 from processor.domain.payments import Payment, Refund, RefundState
 from processor.domain.transfers import Transfer
 from processor.domain.view import TOMBSTONE, Item, Key
@@ -56,6 +57,7 @@ class Database:
         self.legs_sent: dict[str, list[StoredLeg]] = {}
         self.legs_received: dict[str, list[Received]] = {}
         self.legs_acknowledged: dict[str, int] = {}
+        self.buckets: Buckets | None = None
         self.journal: list[Batch] = []
 
 
@@ -84,6 +86,7 @@ class MemoryLaneStore:
             head.hash if head else GENESIS,
             database.clock(),
             head.now if head else 0,
+            database.buckets,
         )
 
     async def load(self, items: Sequence[Item]) -> Loaded:
@@ -108,6 +111,7 @@ class MemoryLaneStore:
         head = database.journal[-1] if database.journal else None
         if (head.seq + 1, head.hash) != (batch.seq, batch.previous_hash) if head else batch.seq > 1:
             raise Conflict("the journal row does not follow")
+        _check_buckets(database.buckets, batch)
         _check_versions(database.accounts, batch.accounts)
         _check_versions(database.payments, batch.payments)
         _check_versions(database.merchants, batch.merchants)
@@ -128,6 +132,8 @@ class MemoryLaneStore:
             del database.keys[place]
         if batch.crossed is not None:
             self._cross(batch.crossed)
+        if batch.buckets is not None:
+            database.buckets = batch.buckets
         database.journal.append(batch)
 
     async def check(self, ownership: Ownership) -> None:
@@ -252,6 +258,14 @@ def _check_versions(rows: dict[str, _Row], changed: Sequence[Changed[_Row]]) -> 
         known = rows.get(row.id)
         if (known.version if known else 0) != expected:
             raise Conflict(f"{row.id} has another version")
+
+
+def _check_buckets(known: Buckets | None, batch: Batch) -> None:
+    version = known.version if known else 0
+    if batch.buckets_version != version:
+        raise Conflict("the shard has other buckets")
+    if batch.buckets is not None and batch.buckets.version != version + 1:
+        raise Conflict("the shard has other buckets")
 
 
 def _check_account(account: Account) -> None:

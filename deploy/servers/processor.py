@@ -43,7 +43,7 @@ async def serve(
         directory.note_map(shard_map)
         homes = hosting.homes(shard_map)
         for lane in lanes.values():
-            lane.set_homes(homes)
+            lane.set_homes(homes, shard_map.version)
 
     newest = hosting.NewestMap(use_map)
     news = asyncio.Event()

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from processor.domain import accounts, commands
 from processor.domain.legs import Kind as LegKind
 from processor.domain.legs import Leg
+from processor.domain.ownership import is_elsewhere
 from processor.domain.payments import Payment
 from processor.domain.place import Place as Place
 from processor.domain.rules.legs import payee
@@ -34,6 +35,8 @@ def is_ready(
     else:
         return False
     tenant_id = command.principal.tenant_id
+    if place.homes is not None and is_elsewhere(command, place):
+        return False
     if place.homes is not None and (peer := place.find(settlement_id)) != place.shard:
         return (
             view.account(payer_id) is not None
@@ -65,7 +68,7 @@ def missing(
     found: list[Item] = []
     for item in needed(command, view, place):
         if not view.knows(item):
-            if own_key or not _is_own_key(command, item):
+            if own_key or not _is_own_key(command, item) or _is_elsewhere(command, place):
                 found.append(item)
         elif item.kind == "account":
             for payment_id in view.due_holds(item.id, now):
@@ -92,6 +95,10 @@ def _is_own_key(command: commands.Command, item: Item) -> bool:
     )
 
 
+def _is_elsewhere(command: commands.Command, place: Place) -> bool:
+    return not isinstance(command, commands.OwnCommand) and is_elsewhere(command, place)
+
+
 def needed(command: commands.Command, view: View, place: Place) -> Iterator[Item]:
     """Yield all that the command looks at, as far as it shows in what the view knows."""
     if isinstance(command, commands.OwnCommand):
@@ -99,6 +106,11 @@ def needed(command: commands.Command, view: View, place: Place) -> Iterator[Item
         return
     tenant_id = command.principal.tenant_id
     yield Item("key", command.request_id, tenant_id)
+    if place.homes is not None and is_elsewhere(command, place):
+        # Only what a stored answer of this shard is shown by.
+        if isinstance(command, commands.PaymentCommand):
+            yield Item("payment", command.payment_id)
+        return
     match command:
         case commands.Authorize():
             yield Item("account", command.payer_account_id)

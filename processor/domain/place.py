@@ -15,13 +15,15 @@ ALIASES: Final = {WORLD_ALIAS: accounts.Kind.WORLD, FEES_ALIAS: accounts.Kind.FE
 class Place(NamedTuple):
     """Region and shard of a lane, and which shard has each bucket of every region.
 
-    `homes` maps a region, a slash and the bucket's two characters to a shard; None when this shard
-    has everything.
+    `homes` maps a region, a slash and the bucket's two characters to a shard, or to nothing while
+    nobody decides on the bucket; None when this shard has everything. `map_version` is that of the
+    map that it comes from.
     """
 
     region: str
     shard: str
     homes: Mapping[str, str] | None = None
+    map_version: int = 0
 
     def own_account(self, tenant_id: str, kind: accounts.Kind, currency: str) -> str:
         """Return the id of a tenant's own account on this shard."""
@@ -43,16 +45,19 @@ class Place(NamedTuple):
         return self.homes.get(ids.home_of_id(identifier), "") or ids.shard_of_own(identifier)
 
     def shard_of(self, identifier: str) -> str:
-        """Return the shard that has what an id names. Raises RegionUnknown."""
+        """Return the shard that has what an id names. Raises RegionUnknown or BucketElsewhere."""
         found = self.find(identifier)
         if not found:
+            home = ids.home_of_id(identifier)
+            if self.homes is not None and home in self.homes:
+                raise refusals.BucketElsewhere(bucket=home, map_version=str(self.map_version))
             raise refusals.RegionUnknown(id=identifier)
         return found
 
     def peer_of(self, identifier: str) -> str:
         """Return the other shard that has what an id names; empty when it is this one.
 
-        Raises RegionUnknown.
+        Raises RegionUnknown or BucketElsewhere.
         """
         if self.homes is None:
             return ""
@@ -61,7 +66,7 @@ class Place(NamedTuple):
 
     def peers(self) -> list[str]:
         """Return all other shards, in the order of their names."""
-        return [] if self.homes is None else sorted({*self.homes.values()} - {self.shard})
+        return [] if self.homes is None else sorted({*self.homes.values()} - {self.shard, ""})
 
 
 def place(context: Context) -> Place:

@@ -35,6 +35,16 @@ class RegionUnknown(Refused):
     reason = "REGION_UNKNOWN"
 
 
+class BadBuckets(Exception):
+    """A shard's buckets cannot change like that; nothing was done."""
+
+
+class BucketElsewhere(Refused):
+    """The bucket is not this shard's; nothing was done."""
+
+    reason = "BUCKET_ELSEWHERE"
+
+
 class AmountOutOfRange(Refused):
     """The amount is not between 1 and 10^15 minor units."""
 

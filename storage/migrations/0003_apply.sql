@@ -2,7 +2,8 @@
 -- so a lane that lost its ownership or decided on stale state changes nothing.
 --
 -- SQLSTATEs: TN001 not the owner, TN002 not the next journal row, TN003 a version differs,
--- TN004 a request key is missing or taken, TN005 a leg's number does not follow.
+-- TN004 a request key is missing or taken, TN005 a leg's number does not follow, TN006 the shard's
+-- buckets are not those that the batch was decided with.
 --
 -- Arrays are unnested in select lists: in FROM, each of them would first be written into a store of
 -- its own and read back, an eighth of the whole apply.
@@ -23,7 +24,9 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION apply_rare_v1(p_rare jsonb, p_seq bigint, p_now timestamptz) RETURNS void
+CREATE FUNCTION apply_rare_v1(
+    p_shard text, p_rare jsonb, p_seq bigint, p_now timestamptz
+) RETURNS void
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     v_rows integer;
@@ -57,6 +60,23 @@ BEGIN
         GET DIAGNOSTICS v_rows = ROW_COUNT;
         IF v_rows + v_new <> jsonb_array_length(p_rare -> 'merchants') THEN
             RAISE EXCEPTION 'a merchant has another version' USING ERRCODE = 'TN003';
+        END IF;
+    END IF;
+
+    -- The shard's buckets: each version follows the one before.
+    IF jsonb_array_length(p_rare -> 'buckets') > 0 THEN
+        INSERT INTO lane_buckets AS b (shard, region, version, ranges)
+        SELECT p_shard, n.region, n.version, n.ranges
+          FROM jsonb_to_recordset(p_rare -> 'buckets') AS n (
+                region text, version bigint, ranges text
+               )
+         WHERE n.version = 1 OR EXISTS (SELECT 1 FROM lane_buckets AS o WHERE o.shard = p_shard)
+            ON CONFLICT (shard) DO UPDATE
+           SET version = excluded.version, ranges = excluded.ranges
+         WHERE b.version = excluded.version - 1 AND b.region = excluded.region;
+        GET DIAGNOSTICS v_rows = ROW_COUNT;
+        IF v_rows <> 1 THEN
+            RAISE EXCEPTION 'the shard has other buckets' USING ERRCODE = 'TN006';
         END IF;
     END IF;
 
@@ -160,6 +180,7 @@ COMMENT ON FUNCTION apply_rare_v1 IS 'The part of apply_batch_v1 that most batch
 CREATE FUNCTION apply_batch_v1(
     p_shard text, p_epoch bigint, p_owner text, p_incarnation text,
     p_seq bigint, p_previous_hash bytea, p_hash bytea, p_body bytea, p_now timestamptz,
+    p_buckets_version bigint,
     -- New accounts.
     p_na_id text[], p_na_tenant_id text[], p_na_user_id text[], p_na_kind text[],
     p_na_currency text[], p_na_state text[], p_na_posted bigint[], p_na_held bigint[],
@@ -211,6 +232,12 @@ BEGIN
     GET DIAGNOSTICS v_rows = ROW_COUNT;
     IF v_rows <> 1 THEN
         RAISE EXCEPTION 'journal row % does not follow', p_seq USING ERRCODE = 'TN002';
+    END IF;
+
+    IF p_buckets_version <> coalesce(
+        (SELECT b.version FROM lane_buckets AS b WHERE b.shard = p_shard), 0
+    ) THEN
+        RAISE EXCEPTION 'the shard has other buckets' USING ERRCODE = 'TN006';
     END IF;
 
     IF cardinality(p_rk_request_id) > 0 THEN
@@ -375,8 +402,8 @@ BEGIN
     END IF;
 
     IF p_rare IS NOT NULL THEN
-        PERFORM apply_rare_v1(p_rare, p_seq, p_now);
+        PERFORM apply_rare_v1(p_shard, p_rare, p_seq, p_now);
     END IF;
 END
 $$;
--- PostgreSQL allows 100 arguments; what is rare shares one, so that 9 are left.
+-- PostgreSQL allows 100 arguments; what is rare shares one, so that 8 are left.

@@ -26,6 +26,7 @@ _HEADER: Final = (
     "bytea",
     "bytea",
     "timestamptz",
+    "bigint",
 )
 _NEW_ACCOUNT: Final = "ttttttiiIi..tt"
 _CHANGED_ACCOUNT: Final = "tiitiitt"
@@ -134,6 +135,7 @@ def arguments(ownership: Ownership, batch: Batch) -> list[Any]:
         batch.hash,
         batch.body,
         instant(batch.now),
+        batch.buckets_version,
         *_columns(new_accounts, _NEW_ACCOUNT),
         *_columns(changed_accounts, _CHANGED_ACCOUNT),
         *_columns(new_payments, _NEW_PAYMENT),
@@ -147,10 +149,18 @@ def arguments(ownership: Ownership, batch: Batch) -> list[Any]:
 
 def rare(batch: Batch) -> str | None:
     """Return what apply_rare_v1 reads; None when the batch has none of it, as most have."""
-    crossed = batch.crossed
-    if crossed is None and not batch.merchants and not batch.deleted_keys:
+    crossed, buckets = batch.crossed, batch.buckets
+    if crossed is None and buckets is None and not batch.merchants and not batch.deleted_keys:
         return None
     found: dict[str, Any] = {}
+    if buckets is not None:
+        found["buckets"] = [
+            {
+                "region": buckets.region,
+                "version": buckets.version,
+                "ranges": rows.encode_buckets(buckets),
+            }
+        ]
     if batch.merchants:
         found["merchants"] = [_merchant(one) for one in batch.merchants]
     if batch.deleted_keys:

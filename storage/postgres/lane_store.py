@@ -66,6 +66,8 @@ SELECT seq, hash, {rows.micros("created_at")}
   FROM journal ORDER BY seq DESC LIMIT 1
 """
 
+_BUCKETS = "SELECT region, version, ranges FROM lane_buckets WHERE shard = $1"
+
 _CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
 _ACCOUNTS = f"SELECT {rows.ACCOUNT_COLUMNS} FROM accounts WHERE id = ANY($1::text::text[])"
@@ -236,6 +238,7 @@ class PostgresLaneStore:
             # What an earlier batch committed here may exist nowhere else (R13).
             raise Unavailable("the takeover was not replicated")
         head = await lane.fetchrow(_HEAD)
+        buckets = await lane.fetchrow(_BUCKETS, self._shard)
         clock = await lane.fetchval(_CLOCK)
         return Opened(
             Ownership(self._shard, epoch, owner, incarnation),
@@ -243,6 +246,7 @@ class PostgresLaneStore:
             head["hash"] if head else GENESIS,
             clock,
             head["created_at"] if head else 0,
+            rows.buckets(buckets) if buckets else None,
         )
 
     async def load(self, items: Sequence[Item]) -> Loaded:
@@ -437,7 +441,7 @@ def _translated(error: asyncpg.PostgresError) -> Exception:
         return Fenced(str(error))
     if state == "23505" and getattr(error, "constraint_name", None) == "requests_pkey":
         return KeyTaken(str(error))
-    if state in ("TN002", "TN003", "TN004", "TN005", "23505"):
+    if state in ("TN002", "TN003", "TN004", "TN005", "TN006", "23505"):
         return Conflict(str(error))
     if state[:2] in ("22", "23"):
         return Rejected(f"{state} {getattr(error, 'constraint_name', None) or ''}".strip())

@@ -13,6 +13,7 @@ import msgspec
 from processor.domain.accounts import Account
 from processor.domain.fees import FeeSchedule
 from processor.domain.merchants import Merchant, Terms
+from processor.domain.ownership import BucketRange, Buckets
 from processor.domain.payments import Payment, Refund
 from processor.domain.transfers import Transfer
 from processor.domain.view import Key
@@ -57,6 +58,7 @@ TRANSFER_COLUMNS: Final = f"""
 _decode_terms: Final[Callable[[str], list[tuple[str, str, int, int, str]]]] = msgspec.json.Decoder(
     list[tuple[str, str, int, int, str]]
 ).decode
+_decode_ranges: Final = msgspec.json.Decoder(tuple[BucketRange, ...]).decode
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -112,3 +114,13 @@ def encode_terms(terms: tuple[Terms, ...]) -> str:
             for one in terms
         ]
     ).decode()
+
+
+def buckets(row: asyncpg.Record) -> Buckets:
+    """Return which buckets the shard has."""
+    return Buckets(row["region"], row["version"], _decode_ranges(row["ranges"]))
+
+
+def encode_buckets(owned: Buckets) -> str:
+    """Return the text of the ranges."""
+    return _encode(owned.ranges).decode()

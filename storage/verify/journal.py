@@ -9,6 +9,7 @@ from processor.domain.chain import GENESIS, VERSION, chain
 from processor.domain.draft import Event
 from processor.domain.legs import Received
 from processor.domain.merchants import Merchant
+from processor.domain.ownership import Buckets
 from processor.domain.payments import Payment, Refund
 from processor.domain.transfers import Transfer
 from processor.ports import SentLeg
@@ -81,6 +82,7 @@ class Body(Keys, forbid_unknown_fields=True):
     refunds: list[Refund]
     events: list[Event]
     crossed: Crossed | None = None
+    buckets: Buckets | None = None
 
 
 _decode: Final = msgspec.json.Decoder(Body).decode
@@ -108,7 +110,7 @@ class ChainCheck:
 
     def __init__(self, lane: Lane, anchors: tuple[Anchor, ...]) -> None:
         self.tally = Tally("journal chain", "R17")
-        self._lane = lane
+        self.lane = lane
         self._anchors = {anchor.seq: anchor.hash for anchor in anchors}
         self._before: JournalRow | None = None
         self._computed = GENESIS
@@ -135,17 +137,15 @@ class ChainCheck:
         last = self._before
         self._confirm(last, None)
         if last is None:
-            head = Head(
-                self._lane.shard, self._lane.epoch, self._lane.incarnation, 0, GENESIS.hex()
-            )
+            head = Head(self.lane.shard, self.lane.epoch, self.lane.incarnation, 0, GENESIS.hex())
         else:
-            if (last.epoch, last.incarnation) != self._lane[1:] and last.epoch >= self._lane.epoch:
-                where = row("lanes", shard=self._lane.shard)
+            if (last.epoch, last.incarnation) != self.lane[1:] and last.epoch >= self.lane.epoch:
+                where = row("lanes", shard=self.lane.shard)
                 self.tally.breach(
-                    f"{where}: epoch is {self._lane.epoch} of {self._lane.incarnation}, expected at"
+                    f"{where}: epoch is {self.lane.epoch} of {self.lane.incarnation}, expected at"
                     f" least {last.epoch} of {last.incarnation} (journal seq={last.seq})"
                 )
-            head = Head(self._lane.shard, last.epoch, last.incarnation, last.seq, last.hash.hex())
+            head = Head(self.lane.shard, last.epoch, last.incarnation, last.seq, last.hash.hex())
         for seq, digest in self._anchors.items():
             where = row("journal", seq=seq)
             self.tally.breach(f"{where}: is missing, expected hash {digest.hex()} (anchor)")
@@ -212,7 +212,7 @@ class ChainCheck:
         return chain(
             previous_hash,
             after.body,
-            shard=self._lane.shard,
+            shard=self.lane.shard,
             seq=after.seq,
             epoch=after.epoch,
             incarnation=after.incarnation,

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from storage.verify.accounts import AccountsCheck, MerchantsCheck
+from storage.verify.buckets import BucketsCheck
 from storage.verify.journal import Anchor, ChainCheck, JournalRow, Lane
 from storage.verify.legs import LegsCheck
 from storage.verify.payments import PaymentsCheck
@@ -57,6 +58,7 @@ class Run:
         self._accounts = AccountsCheck()
         self._merchants = MerchantsCheck()
         self._marks = MarksCheck()
+        self._buckets = BucketsCheck(chain.tally, chain.lane.shard)
 
     @classmethod
     async def open(
@@ -91,6 +93,7 @@ class Run:
         body, seq = self._chain.step(journaled), journaled.seq
         if body is None:
             return
+        self._buckets.batch(body.buckets, seq)
         # Accounts before what moves their money, payments before what adds up to them.
         self._accounts.batch(body, seq)
         self._merchants.batch(body)
@@ -116,6 +119,7 @@ class Run:
             "legs": lambda: self._legs.finish(self._connection, self._accounts.clearing),
             "marks": lambda: self._marks.finish(self._connection),
             "merchants": lambda: self._merchants.finish(self._connection),
+            "buckets": lambda: self._buckets.finish(self._connection),
         }
         for done, (phase, finish) in enumerate(phases.items()):
             self._on_progress(phase, done, len(phases))

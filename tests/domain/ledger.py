@@ -16,6 +16,7 @@ from processor.domain.ids import Mint
 from processor.domain.legs import Kind as LegKind
 from processor.domain.legs import Leg, Received
 from processor.domain.merchants import Merchant
+from processor.domain.ownership import elsewhere, is_elsewhere
 from processor.domain.payments import HOLDING, NEXT, Payment, Refund, RefundState, State
 from processor.domain.transfers import Reason, Transfer
 from processor.domain.view import AUTHORIZE, TOMBSTONE, Item, Key
@@ -108,6 +109,8 @@ class Ledger:
         """Decide and commit a command whose request_id is new, or raise what it raises."""
         self.rounds(command)
         self._expire(command)
+        if is_elsewhere(command, self.place):
+            raise elsewhere(command, self.place)
         check_access(self, command)
         decision = self._decide(command)
         self._commit(decision.changes)
@@ -196,7 +199,7 @@ class Ledger:
         return Draft(self, self.context())
 
     def context(self) -> Context:
-        region, shard, homes = self.place
+        region, shard, homes, _ = self.place
         return Context(self.now, region, shard, Mint(region, self.now, self._serial), homes)
 
     def _expire(self, command: commands.Command) -> None:

@@ -11,7 +11,7 @@ from processor.domain.refusals import (
     AccountFrozen,
     AccountState,
     AccountUnknown,
-    MerchantUnknown,
+    BucketElsewhere,
     Refused,
     RegionUnknown,
 )
@@ -378,7 +378,7 @@ def test_a_copy_of_a_merchant_that_is_older_changes_nothing() -> None:
 def test_a_copy_is_not_changed_where_it_is() -> None:
     street = Street()
 
-    with pytest.raises(MerchantUnknown):
+    with pytest.raises(BucketElsewhere):
         street["s1"].update_merchant(street["s2"].merchant_id, name="stolen", by=OPERATOR)
 
 

@@ -442,3 +442,85 @@ async def test_a_settlement_account_on_another_shard_is_looked_at_first(
         await two.call("UpdateMerchant", request)
         assert len(two.processors[0].commands) == 1
     assert [read.shard for read in two.processors[1].reads] == ["s2"]
+
+
+# Buckets that are elsewhere.
+
+
+def _disowns(processor: ScriptedProcessor, hint: str = "") -> None:
+    async def refuse(command: lane_pb2.Command, send: scripted.Send) -> None:
+        await send(
+            scripted.refused(
+                command, reason="BUCKET_ELSEWHERE", metadata={"shard": hint, "map_version": "1"}
+            )
+        )
+
+    processor.script = refuse
+
+
+async def test_a_lane_that_knows_better_than_the_map_is_believed(two: Two) -> None:
+    first, second = two.processors
+    _disowns(first, hint="s2")
+
+    answers = await asyncio.gather(*(two.pay(FIRST, f"p-{n}") for n in range(20)))
+
+    assert [one.payment.description for one in answers] == [f"p-{n}" for n in range(20)]
+    assert (len(first.commands), len(second.commands)) == (20, 20)
+
+
+async def test_a_command_waits_for_a_newer_map_and_goes_where_it_says(two: Two) -> None:
+    first, second = two.processors
+    _disowns(first)
+    waiting = asyncio.create_task(two.pay(FIRST, "moving"))
+    await until(lambda: len(first.commands) >= 3)
+    assert not waiting.done()
+
+    moved = ShardMap(2, (BucketRange("eu", 0, 255, "s2"), BucketRange("eu", 256, 1023, "s1")))
+    second.say({"s2": 1}, moved)
+
+    assert (await waiting).payment.description == "moving"
+    assert len(second.commands) == 1
+
+
+async def test_a_bucket_that_thaws_where_it_was_takes_what_waited(two: Two) -> None:
+    first, _ = two.processors
+    _disowns(first)
+    waiting = asyncio.create_task(two.pay(FIRST, "thawing"))
+    await until(lambda: len(first.commands) >= 3)
+
+    first.script = scripted.echo
+
+    assert (await waiting).payment.description == "thawing"
+
+
+async def test_a_command_that_no_lane_takes_is_told_to_come_again_before_its_deadline(
+    two: Two,
+) -> None:
+    for processor, hint in zip(two.processors, ("s2", "s1"), strict=True):
+        _disowns(processor, hint)
+    started = asyncio.get_running_loop().time()
+
+    request = requests.authorize("lost", payer_account_id=account(FIRST))
+    answer = await refusal(two.call("AuthorizePayment", request, timeout=1.0))
+
+    assert (answer.code, answer.reason) == (grpc.StatusCode.UNAVAILABLE, "BUCKET_ELSEWHERE")
+    assert asyncio.get_running_loop().time() - started < 1.0
+    # It goes to and fro at a measured pace.
+    assert sum(len(processor.commands) for processor in two.processors) < 40
+
+
+async def test_a_batch_whose_bucket_is_elsewhere_is_answered_whole(two: Two) -> None:
+    _disowns(two.processors[0], hint="s2")
+    batch = payment_pb2.AuthorizePaymentsRequest(
+        requests=[
+            requests.authorize(f"p-{n}", payer_account_id=account(FIRST if n % 2 else SECOND))
+            for n in range(60)
+        ]
+    )
+
+    answer = payment_pb2.AuthorizePaymentsResponse.FromString(
+        await two.call("AuthorizePayments", batch)
+    )
+
+    texts = [outcome.authorized.payment.description for outcome in answer.outcomes]
+    assert texts == [f"p-{n}" for n in range(60)]

@@ -167,8 +167,9 @@ class City:
             is_resting = False
             while not is_resting:
                 await asyncio.sleep(0.02)
-                routes = await self.routes()
-                is_resting = all(sent == heard for sent, heard in routes.values())
+                with contextlib.suppress(Unavailable):  # A lane is being taken over.
+                    routes = await self.routes()
+                    is_resting = all(sent == heard for sent, heard in routes.values())
 
     async def posted(self, account_id: str) -> int:
         """Return an account's balance; it opens again at once if it was open."""

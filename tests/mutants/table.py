@@ -13,6 +13,7 @@ LANE: Final = "tests/lane/test_lane.py::"
 FAULTS: Final = "tests/lane/test_faults.py::"
 AHEAD: Final = "tests/lane/test_ahead.py::"
 REPLAYS: Final = "tests/cache/test_replays.py::"
+BUCKETS: Final = "tests/lane/test_ownership.py::"
 LANE_GAPS: Final = "tests/lane/test_mutant_gaps.py::"
 
 
@@ -297,6 +298,31 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
             "tests/gateway/test_lane.py::"
             "test_an_undecided_refusal_of_a_command_sent_twice_leaves_its_outcome_unknown",
         ),
+    ),
+    "map-trusted": Mutant(
+        "A lane takes the map's word for its buckets, not its own database's (R20).",
+        "processor/domain/ownership.py",
+        "    if buckets is None or (place.homes is None and buckets.has_all):",
+        "    if True:",
+        (BUCKETS + "test_a_map_that_gives_a_lane_another_s_buckets_changes_nothing[memory]",),
+    ),
+    "elsewhere-forgets": Mutant(
+        "A repeat of what is stored here is sent away because its bucket has left.",
+        "processor/work.py",
+        "        if key is not None and key.method != TOMBSTONE and"
+        " key.fingerprint == entry.fingerprint:",
+        "        if key is None and False:",
+        (
+            BUCKETS + "test_a_repeat_of_what_is_stored_here_gets_its_answer_though_the_bucket"
+            "_has_left[memory]",
+        ),
+    ),
+    "buckets-not-compared": Mutant(
+        "A batch decided with other buckets than the shard's is committed (R20).",
+        APPLY,
+        "    IF p_buckets_version <> coalesce(",
+        "    IF FALSE AND p_buckets_version <> coalesce(",
+        (OWNERSHIP + "test_a_batch_decided_with_other_buckets_is_refused",),
     ),
     "no-scopes": Mutant(
         "Any key may call anything.",

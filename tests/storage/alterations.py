@@ -130,6 +130,11 @@ ALTERATIONS = {
         ("accounts id={}: state is 'OPEN', expected 'FROZEN'",),
         only=1,
     ),
+    "invented buckets": Alteration(
+        "INSERT INTO lane_buckets VALUES ('s1', 'eu', 1, '[]') RETURNING shard",
+        ("lane_buckets shard={}: row is", "expected None (newest in the journal)"),
+        only=1,
+    ),
     "a deleted account": Alteration(
         "DELETE FROM accounts WHERE user_id = 'frozen' RETURNING id",
         ("accounts id={}: is missing",),

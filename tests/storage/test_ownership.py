@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 
 from processor import journal
+from processor.domain import ownership
 from processor.domain.accounts import Account
 from processor.domain.draft import Event
 from processor.domain.view import Item, Key
@@ -289,3 +290,30 @@ async def test_an_owner_that_has_only_just_taken_over_is_not_evicted(shard: Shar
     with pytest.raises(Unavailable):
         await second.open("second", evict=True)
     await first.close()
+
+
+async def test_a_batch_decided_with_other_buckets_is_refused(shard: Shard) -> None:
+    one = store(shard)
+    opened = await one.open("first", evict=False)
+    first = ownership.everything("eu")
+    opened = await after(one, opened, resealed(opened, buckets=first))
+    second = first.with_state(0, 9, ownership.FROZEN)
+
+    for version in (0, 2):
+        with pytest.raises(Conflict):
+            await one.apply(opened.ownership, resealed(opened, buckets_version=version))
+    skipped = resealed(opened, buckets_version=1, buckets=second._replace(version=3))
+    with pytest.raises(Conflict):
+        await one.apply(opened.ownership, skipped)
+    opened = await after(one, opened, resealed(opened, buckets_version=1, buckets=second))
+    await one.close()
+    again = await one.open("first", evict=False)
+    await one.close()
+
+    assert again.buckets == second
+
+
+def resealed(opened: Opened, **changes: Any) -> Batch:
+    """Return a batch that opens an account, changed and then sealed."""
+    row = Changed(0, account(f"acc_eu_{opened.seq}"))
+    return sealed(opened, batch_after(opened, row)._replace(**changes))

@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 
 from deploy.local.stack import Stack
+from processor.domain.ownership import FROZEN, NAMES, everything
 from processor.lane import Lane, Limits
 from storage.postgres.lane_store import PostgresLaneStore
 from storage.verify import Anchor, Report, verify
@@ -339,3 +340,25 @@ async def test_many_payments_are_verified(shard: Shard, busy: tuple[Caller, Cont
     report = await verify(shard.reader_url)
 
     assert report.ok, report.breaches
+
+
+async def test_an_alteration_of_what_a_shard_owns_is_found(shard: Shard) -> None:
+    lane = Lane(PostgresLaneStore(shard.lane_url, "s1"), region="eu", shard="s1", owner="test")
+    lane.set_homes({f"eu/{name}": "s1" for name in NAMES} | {"us/00": "s2"}, 1)
+    running_lane = asyncio.create_task(lane.run())
+    await lane.opened()
+    await lane.change_buckets(
+        lambda buckets: (buckets or everything("eu")).with_state(0, 9, FROZEN)
+    )
+    await lane.stop(1.0)
+    await running_lane
+    before = await verify(shard.owner_url)
+    owner = await asyncpg.connect(shard.owner_url)
+    await owner.execute('UPDATE lane_buckets SET ranges = \'[[0,1023,"OWNED",""]]\'')
+    await owner.close()
+
+    after = await verify(shard.owner_url)
+
+    assert before.breaches == []
+    [breach] = after.breaches
+    assert breach.startswith("lane_buckets shard=s1: row is")
