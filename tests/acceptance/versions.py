@@ -12,7 +12,7 @@ from deploy.local import servers
 
 ROOT: Final = Path(__file__).parents[2]
 
-UPGRADE_FROM: Final = "8cab07bbd4b9d0ce7a3fe8fefca01b1b6e09add0"
+UPGRADE_FROM: Final = "235ddf8b5f956af6ad6d002b7e1e55c94bc5fc19"
 """The commit beside which this version must run. With a release it becomes the released commit;
 till the first it moves only with a migration that is edited: docs/decisions/0021-upgrades.md."""
 

@@ -71,6 +71,8 @@ REPLICA_UP: Final = processor("tender_replica_up", **S1, replica="1")
 REPLICA_LAG: Final = processor("tender_replica_lag_seconds", **S1, replica="1")
 RESENT: Final = gateway("tender_gateway_lane_resent_total")
 IN_FLIGHT: Final = gateway("tender_gateway_in_flight")
+REDIS_UP: Final = gateway("tender_redis_up", role="replays")
+REDIS_UP_TOO: Final = gateway("tender_redis_up", "gateway-2:9464", role="replays")
 CONNECTED: Final = gateway("tender_gateway_lane_connected", **S1)
 PAYMENT: Final = {"server": "gateway", "method": "AuthorizePayment"}
 READ: Final = {"server": "gateway", "method": "GetPayment"}
@@ -369,6 +371,14 @@ CASES: Final[Mapping[str, tuple[Case, ...]]] = {
             healthy={IN_FLIGHT: stays(3_000)},
             says="3.001k commands are under way in gateway gateway-1:9464.",
             labels=GATEWAY,
+        ),
+    ),
+    "TenderRedisAway": (
+        Case(
+            fires={REDIS_UP: stays(0), REDIS_UP_TOO: stays(0)},
+            healthy={REDIS_UP_TOO: stays(1)},
+            says="No gateway uses Redis for its replays.",
+            labels={"role": "replays"},
         ),
     ),
     "TenderKeysRefused": (
