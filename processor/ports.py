@@ -214,6 +214,12 @@ class LaneStorage(Protocol):
     async def legs(self, destination: str, after: int, limit: int) -> Sequence[tuple[int, str]]:
         """Return legs sent with numbers above one, in their order. Raises Unavailable."""
 
+    async def has_users(self, region: str, buckets: Sequence[str], since: int) -> bool:
+        """Say whether an account or merchant made since then, in µs, is in one of these buckets.
+
+        `buckets` by their two characters; 0 means ever. Raises Unavailable.
+        """
+
     async def close(self) -> None:
         """Give the lane up."""
 
