@@ -91,6 +91,18 @@ async def test_releasing_again_changes_nothing(town: City) -> None:
     assert town.lanes["s1"].buckets == before
 
 
+async def test_buckets_carried_twice_are_taken_once(town: City) -> None:
+    await town.lanes["s1"].release_buckets(0, 9, "s2")
+    await owned(town, "s2", 9)
+    before = town.lanes["s2"].buckets
+    [(number, text)] = await town.stores["s1"].legs("s2", 0, 10)
+
+    position = await town.lanes["s2"].carry("s1", number, [text.encode()])
+
+    assert position == number
+    assert town.lanes["s2"].buckets == before
+
+
 async def test_buckets_go_back_where_they_were(town: City) -> None:
     await town.lanes["s1"].release_buckets(0, 9, "s2")
     await owned(town, "s2", 9)
