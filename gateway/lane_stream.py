@@ -175,7 +175,8 @@ class LaneStream:
                 self._note_connected()
                 group.create_task(self._write(stream))
                 group.create_task(self._read(stream))
-                group.create_task(self._watch_for_silence())
+                # Not a task: a group that fails in its own end leaves its task marked as cancelled.
+                await self._watch_for_silence()
         finally:
             stream.cancel()
 

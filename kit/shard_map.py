@@ -58,6 +58,20 @@ class ShardMap:
         """Return a first map: each region's buckets evenly over its shards, in their order."""
         return cls(1, tuple(itertools.chain.from_iterable(map(_split, shards, shards.values()))))
 
+    def moved(self, region: str, first_bucket: int, last_bucket: int, shard: str) -> "ShardMap":
+        """Return the next version, with some buckets on another shard; raises BadShardMap."""
+        if not 0 <= first_bucket <= last_bucket < buckets.BUCKETS:
+            raise BadShardMap(f"buckets {first_bucket} to {last_bucket} are no range")
+        if self.shards().get(shard) != region:
+            raise BadShardMap(f"no shard {shard} in region {region}")
+        names = buckets.NAMES[first_bucket : last_bucket + 1]
+        homes = self._homes | {f"{region}/{name}": shard for name in names}
+        ranges = [
+            _joined(region_, [homes[f"{region_}/{name}"] for name in buckets.NAMES])
+            for region_ in sorted({each.region for each in self.ranges})
+        ]
+        return ShardMap(self.version + 1, tuple(itertools.chain.from_iterable(ranges)))
+
     @classmethod
     def from_message(cls, message: directory_pb2.ShardMap) -> Self:
         """Return the map of a message; raises BadShardMap."""
@@ -91,6 +105,15 @@ def _homes(ranges: Iterable[BucketRange]) -> Iterable[tuple[str, str]]:
     for each in ranges:
         for name in buckets.NAMES[each.first_bucket : each.last_bucket + 1]:
             yield f"{each.region}/{name}", each.shard
+
+
+def _joined(region: str, shards: Sequence[str]) -> Iterable[BucketRange]:
+    """Yield runs of buckets that have the same shard."""
+    first = 0
+    for bucket in range(1, len(shards) + 1):
+        if bucket == len(shards) or shards[bucket] != shards[first]:
+            yield BucketRange(region, first, bucket - 1, shards[first])
+            first = bucket
 
 
 def _split(region: str, shards: Sequence[str]) -> list[BucketRange]:

@@ -9,7 +9,7 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple
 
 import structlog
@@ -19,6 +19,7 @@ from processor.cache import Cache
 from processor.clock import LaneClock
 from processor.domain import ids, needs
 from processor.domain.context import Context
+from processor.domain.draft import Changes
 from processor.domain.ownership import Buckets, as_mapped, everything, owned_place
 from processor.domain.refusals import BadBuckets
 from processor.domain.view import Item
@@ -58,10 +59,23 @@ def _note_first_buckets(claimed: "asyncio.Future[None]") -> None:
         log.warning("buckets_not_claimed", reason=repr(error))
 
 
-class _BucketChange(NamedTuple):
-    """An ownership to commit, made from the one before it, and who waits for that."""
+class NewBuckets(NamedTuple):
+    """An ownership to commit, and what else is committed with it."""
 
-    change: Callable[[Buckets | None], Buckets]
+    buckets: Buckets
+    changes: Changes = Changes()
+
+
+ChangeBuckets = Callable[[Buckets | None, Context], NewBuckets | None]
+"""Makes the next ownership from the present one; None to leave it. May raise BadBuckets."""
+
+
+class _BucketChange(NamedTuple):
+    """A change of the ownership, what it needs in memory, and who waits for it."""
+
+    change: ChangeBuckets
+    needs: Sequence[Item]
+    first: Callable[[], Awaitable[None]] | None
     done: "asyncio.Future[None]"
 
     def succeed(self) -> None:
@@ -135,14 +149,21 @@ class Beats:
         """The buckets as committed; None while the shard is alone."""
         return self._buckets
 
-    def change_buckets(self, change: Callable[[Buckets | None], Buckets]) -> "asyncio.Future[None]":
+    def change_buckets(
+        self,
+        change: ChangeBuckets,
+        *,
+        needs: Sequence[Item] = (),
+        first: Callable[[], Awaitable[None]] | None = None,
+    ) -> "asyncio.Future[None]":
         """Commit another ownership in a batch of its own; nothing is decided across it.
 
-        The future ends with it, or with BadBuckets, which `change` may raise, Rejected or
-        Unavailable; after the last it is unknown whether it was committed.
+        `first` is awaited before it, when nothing is being decided any more. The future ends with
+        it, or with BadBuckets, which `change` may raise, Rejected or Unavailable; after the last
+        it is unknown whether it was committed.
         """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._bucket_changes.append(_BucketChange(change, done))
+        self._bucket_changes.append(_BucketChange(change, needs, first, done))
         self._has_decided.set()
         return done
 
@@ -154,8 +175,8 @@ class Beats:
         place = self._mapped_place
         if self._buckets is None and place.homes is not None and not self._bucket_changes:
             is_new = self._opened.seq == 0
-            first = as_mapped(place) if is_new else everything(place.region)
-            self.change_buckets(lambda _: first).add_done_callback(_note_first_buckets)
+            claim = NewBuckets(as_mapped(place) if is_new else everything(place.region))
+            self.change_buckets(lambda *_: claim).add_done_callback(_note_first_buckets)
 
     async def decide(self) -> None:
         """Decide what is ready, as it comes, until cancelled."""
@@ -188,13 +209,23 @@ class Beats:
     async def _change_buckets(self, change: "_BucketChange") -> None:
         batch = self._new_batch()
         try:
-            batch.buckets = change.change(self._buckets)
-            await self._apply(batch)
+            if change.needs:
+                self._cache.absorb(await self._storage.load(change.needs))
+            if change.first is not None:
+                await change.first()
+            new = change.change(self._buckets, batch.context)
+            if new is not None:
+                batch.buckets = new.buckets
+                batch.absorb(new.changes)
+                self._serial = batch.context.mint.serial
+                await self._apply(batch)
         except (BadBuckets, Rejected) as error:
+            batch.undo()
             change.fail(error)
         else:
-            self._buckets = batch.buckets
-            self._next_place = owned_place(self._mapped_place, self._buckets)
+            if batch.buckets is not None:
+                self._buckets = batch.buckets
+                self._next_place = owned_place(self._mapped_place, self._buckets)
             change.succeed()
         # What is raised otherwise loses the lane, and that fails all changes.
         self._bucket_changes.popleft()

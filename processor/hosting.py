@@ -62,6 +62,6 @@ class NewestMap:
         self._known.set()
 
 
-def homes(shard_map: ShardMap) -> Mapping[str, str] | None:
-    """Return the shard of every bucket as lanes want it: None when one shard has everything."""
-    return shard_map.homes() if len(shard_map.shards()) > 1 else None
+def homes(shard_map: ShardMap, shard: str) -> Mapping[str, str] | None:
+    """Return the shard of every bucket as a lane wants it: None when its own has everything."""
+    return None if shard_map.shards().keys() == {shard} else shard_map.homes()

@@ -12,11 +12,14 @@ import structlog
 
 from kit import metrics
 from processor import legs as written
+from processor import moves
 from processor.beats import Beats, Replies
 from processor.cache import Cache
 from processor.courier import Courier
 from processor.domain import commands, needs
+from processor.domain.legs import Kind as LegKind
 from processor.domain.ownership import Buckets
+from processor.domain.refusals import BadBuckets
 from processor.entries import (
     MOVED,
     OUTCOME_UNKNOWN,
@@ -38,6 +41,7 @@ from processor.ports import (
     NoLease,
     Opened,
     Peers,
+    Rejected,
     SentLeg,
     Unavailable,
 )
@@ -197,14 +201,26 @@ class Lane:
         if self._beats is not None:
             self._beats.set_place(self._place)
 
-    def change_buckets(self, change: Callable[[Buckets | None], Buckets]) -> "asyncio.Future[None]":
-        """Change what the shard owns, as a command of its own; see `Beats.change_buckets`.
+    @property
+    def buckets(self) -> Buckets | None:
+        """The buckets that the shard owns as committed; None while it is alone, or not held."""
+        return self._beats.buckets if self._beats is not None else None
 
-        Raises LaneClosed.
+    async def release_buckets(self, first_bucket: int, last_bucket: int, to: str) -> None:
+        """Give a range of buckets without users to another shard; see `moves.release`.
+
+        Raises BadBuckets, Rejected or Unavailable; after the last it may have been done.
         """
+        beats = self._held_beats()
+        if to not in self._place.peers():
+            raise BadBuckets(f"the map names no other shard {to}")
+        args = (self._storage, self._cache, self._place, first_bucket, last_bucket, to)
+        await moves.release(beats, *args)
+
+    def _held_beats(self) -> Beats:
         if self._beats is None or self.is_elsewhere:
             raise LaneClosed("the lane is not held")
-        return self._beats.change_buckets(change)
+        return self._beats
 
     async def carry(self, source: str, first_number: int, legs: Sequence[bytes]) -> int:
         """Take legs in that another shard sent, and return the position after them.
@@ -215,9 +231,10 @@ class Lane:
         LaneClosed or LaneBusy; then legs may have been taken or not.
         """
         assert len(legs) <= LEGS_PER_CALL_MAX
-        if not self.is_open or self.is_elsewhere:
-            raise LaneClosed("the lane is not held")
+        beats = self._held_beats()
         asked = list(self._received(source, first_number, legs))
+        if asked[0].leg is not None and asked[0].leg.kind == LegKind.BUCKETS:
+            return await self._take(beats, asked[0])
         replies = [self._submit_leg(command) for command in asked]
         position = -1
         for command, reply in zip(asked, replies, strict=True):
@@ -466,6 +483,14 @@ class Lane:
         if self._courier is not None:
             self._courier.sent(legs)
 
+    async def _take(self, beats: Beats, command: commands.ReceiveLeg) -> int:
+        try:
+            return await moves.take(beats, self._cache, self._place, command)
+        except (BadBuckets, Rejected) as error:
+            self._meter.legs_stopped.inc()
+            log.error("buckets_not_taken", source=command.source, reason=str(error))
+            return await self.carry(command.source, 0, ())
+
     def _submit_leg(self, command: commands.ReceiveLeg) -> "asyncio.Future[Reply]":
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
 
@@ -493,7 +518,12 @@ class Lane:
                 log.error("leg_unreadable", source=source, number=number, reason=str(error))
                 number -= 1
                 break
+            if leg.kind == LegKind.BUCKETS and number > first_number:
+                number -= 1
+                break  # It comes again, alone: it is taken in a batch of its own.
             yield commands.ReceiveLeg(source, number, leg, text)
+            if leg.kind == LegKind.BUCKETS:
+                break
         if number < max(first_number, 1):
             yield commands.ReceiveLeg(source, 0, None, "")
 

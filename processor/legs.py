@@ -55,6 +55,7 @@ class _Leg(msgspec.Struct, omit_defaults=True):
     description: str = ""
     reason: str = ""
     concerning: int = 0
+    buckets: tuple[int, int] | None = None
     merchant: _Merchant | None = None
 
 

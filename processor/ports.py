@@ -217,6 +217,12 @@ class LaneStorage(Protocol):
     async def hash_of(self, seq: int) -> bytes | None:
         """Return the hash of a commit, None if there is no such one. Raises Unavailable."""
 
+    async def has_users(self, region: str, buckets: Sequence[str], since: int) -> bool:
+        """Say whether an account or merchant made since then, in µs, is in one of these buckets.
+
+        `buckets` by their two characters; 0 means ever. Raises Unavailable.
+        """
+
     async def close(self) -> None:
         """Give the lane up."""
 

@@ -11,7 +11,7 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from kit import serving
-from processor import carrying, hosting, translate
+from processor import carrying, handover, hosting, translate
 from processor.domain.commands import Principal
 from processor.entries import MOVED, QUEUE_FULL, Entry, Reply, untranslatable
 from processor.lane import Lane
@@ -166,6 +166,18 @@ class LaneServicer(lane_pb2_grpc.LaneServiceServicer):
     ) -> lane_pb2.CarryResponse:
         """Take legs in that another shard's lane sends."""
         return await carrying.carry(self._lanes, request, context)
+
+    async def ReleaseBuckets(
+        self, request: lane_pb2.ReleaseBucketsRequest, context: serving.Context
+    ) -> lane_pb2.ReleaseBucketsResponse:
+        """Give buckets to another shard."""
+        return await handover.release(self._lanes, request, context)
+
+    async def GetBuckets(
+        self, request: lane_pb2.GetBucketsRequest, context: serving.Context
+    ) -> lane_pb2.GetBucketsResponse:
+        """Return what a shard owns."""
+        return await handover.owned(self._lanes, request, context)
 
     async def _read(
         self, requests: AsyncIterator[lane_pb2.ExecuteRequest], outbox: _Outbox

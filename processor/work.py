@@ -10,6 +10,7 @@ from processor.domain import commands, needs
 from processor.domain.decide import check_access, decide, expire, receive
 from processor.domain.draft import Changes
 from processor.domain.legs import Crossing
+from processor.domain.legs import Kind as LegKind
 from processor.domain.ownership import elsewhere, is_elsewhere
 from processor.domain.refusals import Refused, RequestIdReused
 from processor.domain.view import TOMBSTONE, Key
@@ -125,6 +126,7 @@ class Decider:
         reason = ""
         if command.number == position + 1:
             assert command.leg is not None
+            assert command.leg.kind != LegKind.BUCKETS, "taken in a batch of its own"
             batch.absorb(receive(self._cache, command.leg, command.text, batch.context))
             position = command.number
         elif command.number > position:

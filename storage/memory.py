@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
+from processor.domain import ids
 from processor.domain.accounts import LIMIT, Account
 from processor.domain.chain import GENESIS
 from processor.domain.legs import Received
@@ -177,6 +178,14 @@ class MemoryLaneStore:
         self._require_lock()
         journal = self._database.journal
         return journal[seq - 1].hash if 0 < seq <= len(journal) else None
+
+    async def has_users(self, region: str, buckets: Sequence[str], since: int) -> bool:
+        """Say whether an account or merchant made since then is in one of these buckets."""
+        self._require_lock()
+        made = [(one.id, one.created_at) for one in self._database.accounts.values()]
+        made += [(one.id, one.created_at) for one in self._database.merchants.values()]
+        homes = {f"{region}/{name}" for name in buckets}
+        return any(ids.home_of_id(id_) in homes and at >= since for id_, at in made)
 
     async def close(self) -> None:
         """Give the lane up."""

@@ -42,9 +42,8 @@ async def serve(
 
     def use_map(shard_map: ShardMap) -> None:
         directory.note_map(shard_map)
-        homes = hosting.homes(shard_map)
-        for lane in lanes.values():
-            lane.set_homes(homes, shard_map.version)
+        for shard, lane in lanes.items():
+            lane.set_homes(hosting.homes(shard_map, shard), shard_map.version)
 
     newest = hosting.NewestMap(use_map)
     news = asyncio.Event()

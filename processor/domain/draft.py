@@ -375,6 +375,13 @@ class Draft:
             ]
             self._crossing = Crossing(sent=tuple(sent))
 
+    def send_buckets(self, destination: str, first_bucket: int, last_bucket: int) -> None:
+        """Hand buckets over to another shard."""
+        leg = self.send(destination, LegKind.BUCKETS, "")
+        assert self._crossing is not None
+        sent = (*self._crossing.sent[:-1], leg._replace(buckets=(first_bucket, last_bucket)))
+        self._crossing = self._crossing._replace(sent=sent)
+
     def receive(self, received: Received) -> None:
         """Record what came of a leg: it is taken in."""
         crossing = self._crossing or Crossing()

@@ -24,6 +24,8 @@ class Kind(Name):
     """Take note that money of one of your legs lies in suspense here."""
     MERCHANT = "MERCHANT"
     """Keep a copy of a merchant."""
+    BUCKETS = "BUCKETS"
+    """Own these buckets from now on: they are no longer this shard's."""
 
 
 MONEY: Final = frozenset({Kind.CAPTURE, Kind.TRANSFER, Kind.REFUND_CREDIT})
@@ -69,6 +71,8 @@ class Leg(NamedTuple):
     """Of a transfer its reason, of a refund that failed the reason of the refusal."""
     concerning: int = 0
     """Number of the leg, sent by the shard that this one goes to, whose money is in suspense."""
+    buckets: tuple[int, int] | None = None
+    """The first and the last bucket that change hands."""
     merchant: Merchant | None = None
 
 

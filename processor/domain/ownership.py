@@ -3,6 +3,7 @@
 from typing import Final, NamedTuple
 
 from processor.domain import commands, ids, refusals
+from processor.domain.legs import Leg
 from processor.domain.place import ALIASES, Place
 
 OWNED: Final = "OWNED"
@@ -85,6 +86,37 @@ def as_mapped(place: Place) -> Buckets:
         return everything(place.region)
     mine = [homes.get(f"{place.region}/{name}") == place.shard for name in NAMES]
     return Buckets(place.region, 1, _ranges([(OWNED if one else "", "") for one in mine]))
+
+
+def released(buckets: Buckets | None, first: int, last: int, to: Place, shard: str) -> Buckets:
+    """Return the ownership once a range is another shard's; raises BadBuckets.
+
+    `to` is where the lane is that gives them, `shard` who gets them.
+    """
+    if buckets is None:
+        raise refusals.BadBuckets("the shard is alone: no map names another one")
+    if shard == to.shard:
+        raise refusals.BadBuckets(f"the buckets are on {shard} already")
+    if any(buckets.state_of(bucket) != OWNED for bucket in range(first, last + 1)):
+        raise refusals.BadBuckets(f"{to.shard} does not own all of these buckets")
+    if first <= NAMES.index(ids.bucket_of_owner(to.region, "")) <= last:
+        # Transfers between a tenant's own accounts are routed by it; they stay on their shard.
+        raise refusals.BadBuckets("one of these buckets is that of the tenants' own accounts")
+    return buckets.with_state(first, last, MOVED, shard)
+
+
+def taken(buckets: Buckets | None, leg: Leg, place: Place) -> Buckets:
+    """Return the ownership once buckets that another shard released are this one's.
+
+    Raises BadBuckets: then the two do not agree on who owns what, and a human must look.
+    """
+    assert leg.buckets is not None
+    first, last = leg.buckets
+    if buckets is None or not 0 <= first <= last < ids.BUCKETS:
+        raise refusals.BadBuckets(f"{place.shard} cannot take buckets {first} to {last}")
+    if any(buckets.state_of(bucket) not in ("", MOVED) for bucket in range(first, last + 1)):
+        raise refusals.BadBuckets(f"{place.shard} owns some of buckets {first} to {last} already")
+    return buckets.with_state(first, last, OWNED)
 
 
 def owned_place(place: Place, buckets: Buckets | None) -> Place:

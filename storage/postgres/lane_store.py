@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import asyncpg
 from asyncpg.prepared_stmt import PreparedStatement
 
+from processor.domain import ids
 from processor.domain.chain import GENESIS
 from processor.domain.view import Item
 from processor.ports import (
@@ -38,6 +39,8 @@ TAKEOVER_SECONDS_MAX: Final = 10.0
 TENURE_SECONDS_MIN: Final = 2.0
 """An owner this young is not evicted, so two processors cannot take a lane from each other for
 ever. As long as a lease lives: nobody is missed sooner."""
+LOOK_SECONDS_MAX: Final = 30.0
+"""The first look for users of a bucket reads all accounts; nothing waits for it."""
 EVICT_MS_MAX: Final = 5_000
 CLOSE_SECONDS_MAX: Final = 1.0
 RECHECK_SECONDS_MAX: Final = 1.0
@@ -136,6 +139,17 @@ SELECT number, convert_from(body, 'UTF8') AS text
  WHERE destination = $1 AND number > $2
  ORDER BY number
  LIMIT $3
+"""
+
+# Ids sort by their time, so what is new is found at the end of the primary key.
+_HAS_USERS = """
+SELECT EXISTS (
+        SELECT 1 FROM accounts
+         WHERE id >= $1 AND starts_with(id, $2) AND right(id, 2) = ANY($5::text::text[])
+       ) OR EXISTS (
+        SELECT 1 FROM merchants
+         WHERE id >= $3 AND starts_with(id, $4) AND right(id, 2) = ANY($5::text::text[])
+       )
 """
 
 _CHECK = "SELECT check_lane_v1($1, $2, $3, $4)"
@@ -360,6 +374,23 @@ class PostgresLaneStore:
         async with self._on_chores() as chores:
             found: bytes | None = await chores.fetchval(_HASH, seq, timeout=LOAD_SECONDS_MAX)
         return found
+
+    async def has_users(self, region: str, buckets: Sequence[str], since: int) -> bool:
+        """Say whether an account or merchant made since then is in one of these buckets."""
+        bounds = [
+            bound
+            for prefix in (ids.ACCOUNT, ids.MERCHANT)
+            for bound in (ids.first_at(prefix, region, since), f"{prefix}_{region}_")
+        ]
+        async with self._on_chores() as chores:
+            return bool(
+                await chores.fetchval(
+                    _HAS_USERS,
+                    *bounds,
+                    columns.text_array(list(buckets)),
+                    timeout=LOOK_SECONDS_MAX,
+                )
+            )
 
     async def close(self) -> None:
         """Give the lane up: the advisory lock goes with the session."""

@@ -30,6 +30,8 @@ _WRITE_RANGE = """
 INSERT INTO shard_map_ranges (region, first_bucket, last_bucket, shard)
 VALUES ($1, $2, $3, $4)
 """
+_DELETE_RANGES = "DELETE FROM shard_map_ranges"
+_RAISE_VERSION = "UPDATE shard_map_version SET version = $1"
 
 _LOST = (
     OSError,
@@ -71,6 +73,21 @@ class ShardMapStore:
                 await connection.executemany(_WRITE_RANGE, first.ranges)
             elif existing != first:
                 raise MapExists(f"the directory has a map already, version {existing.version}")
+
+    async def write_next(self, newer: ShardMap) -> None:
+        """Put the next version in the place of the present one.
+
+        Raises MapExists, when another one came meanwhile, or DirectoryAway.
+        """
+        async with self._connected() as connection, connection.transaction():
+            await connection.execute(_LOCK)
+            existing = await _read(connection)
+            if existing is None or newer.version != existing.version + 1:
+                version = existing.version if existing else 0
+                raise MapExists(f"version {newer.version} does not follow version {version}")
+            await connection.execute(_DELETE_RANGES)
+            await connection.executemany(_WRITE_RANGE, newer.ranges)
+            await connection.execute(_RAISE_VERSION, newer.version)
 
     async def watch(self, tell: Callable[[ShardMap], None]) -> None:
         """Tell the map and every newer one, until cancelled.

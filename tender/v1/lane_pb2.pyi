@@ -163,3 +163,47 @@ class CarryResponse(_message.Message):
     POSITION_FIELD_NUMBER: _ClassVar[int]
     position: int
     def __init__(self, position: _Optional[int] = ...) -> None: ...
+
+class ReleaseBucketsRequest(_message.Message):
+    __slots__ = ("shard", "first_bucket", "last_bucket", "destination")
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    FIRST_BUCKET_FIELD_NUMBER: _ClassVar[int]
+    LAST_BUCKET_FIELD_NUMBER: _ClassVar[int]
+    DESTINATION_FIELD_NUMBER: _ClassVar[int]
+    shard: str
+    first_bucket: int
+    last_bucket: int
+    destination: str
+    def __init__(self, shard: _Optional[str] = ..., first_bucket: _Optional[int] = ..., last_bucket: _Optional[int] = ..., destination: _Optional[str] = ...) -> None: ...
+
+class ReleaseBucketsResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetBucketsRequest(_message.Message):
+    __slots__ = ("shard",)
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    shard: str
+    def __init__(self, shard: _Optional[str] = ...) -> None: ...
+
+class GetBucketsResponse(_message.Message):
+    __slots__ = ("version", "region", "ranges")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    RANGES_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    region: str
+    ranges: _containers.RepeatedCompositeFieldContainer[OwnedBuckets]
+    def __init__(self, version: _Optional[int] = ..., region: _Optional[str] = ..., ranges: _Optional[_Iterable[_Union[OwnedBuckets, _Mapping]]] = ...) -> None: ...
+
+class OwnedBuckets(_message.Message):
+    __slots__ = ("first_bucket", "last_bucket", "state", "shard")
+    FIRST_BUCKET_FIELD_NUMBER: _ClassVar[int]
+    LAST_BUCKET_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    first_bucket: int
+    last_bucket: int
+    state: str
+    shard: str
+    def __init__(self, first_bucket: _Optional[int] = ..., last_bucket: _Optional[int] = ..., state: _Optional[str] = ..., shard: _Optional[str] = ...) -> None: ...

@@ -45,6 +45,16 @@ class LaneServiceStub(object):
                 request_serializer=tender_dot_v1_dot_lane__pb2.CarryRequest.SerializeToString,
                 response_deserializer=tender_dot_v1_dot_lane__pb2.CarryResponse.FromString,
                 _registered_method=True)
+        self.ReleaseBuckets = channel.unary_unary(
+                '/tender.v1.LaneService/ReleaseBuckets',
+                request_serializer=tender_dot_v1_dot_lane__pb2.ReleaseBucketsRequest.SerializeToString,
+                response_deserializer=tender_dot_v1_dot_lane__pb2.ReleaseBucketsResponse.FromString,
+                _registered_method=True)
+        self.GetBuckets = channel.unary_unary(
+                '/tender.v1.LaneService/GetBuckets',
+                request_serializer=tender_dot_v1_dot_lane__pb2.GetBucketsRequest.SerializeToString,
+                response_deserializer=tender_dot_v1_dot_lane__pb2.GetBucketsResponse.FromString,
+                _registered_method=True)
 
 
 class LaneServiceServicer(object):
@@ -68,6 +78,22 @@ class LaneServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReleaseBuckets(self, request, context):
+        """Gives buckets without users to another shard; nothing if that was done before. Errors: UNAVAILABLE
+        when the processor does not hold the lane, or it is lost meanwhile: then it may have been done.
+        FAILED_PRECONDITION when the buckets cannot be given up, with the reason in words.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetBuckets(self, request, context):
+        """Returns what a shard owns. Errors: UNAVAILABLE when the processor does not hold the lane.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LaneServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -80,6 +106,16 @@ def add_LaneServiceServicer_to_server(servicer, server):
                     servicer.Carry,
                     request_deserializer=tender_dot_v1_dot_lane__pb2.CarryRequest.FromString,
                     response_serializer=tender_dot_v1_dot_lane__pb2.CarryResponse.SerializeToString,
+            ),
+            'ReleaseBuckets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseBuckets,
+                    request_deserializer=tender_dot_v1_dot_lane__pb2.ReleaseBucketsRequest.FromString,
+                    response_serializer=tender_dot_v1_dot_lane__pb2.ReleaseBucketsResponse.SerializeToString,
+            ),
+            'GetBuckets': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBuckets,
+                    request_deserializer=tender_dot_v1_dot_lane__pb2.GetBucketsRequest.FromString,
+                    response_serializer=tender_dot_v1_dot_lane__pb2.GetBucketsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -137,6 +173,60 @@ class LaneService(object):
             '/tender.v1.LaneService/Carry',
             tender_dot_v1_dot_lane__pb2.CarryRequest.SerializeToString,
             tender_dot_v1_dot_lane__pb2.CarryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseBuckets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tender.v1.LaneService/ReleaseBuckets',
+            tender_dot_v1_dot_lane__pb2.ReleaseBucketsRequest.SerializeToString,
+            tender_dot_v1_dot_lane__pb2.ReleaseBucketsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBuckets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tender.v1.LaneService/GetBuckets',
+            tender_dot_v1_dot_lane__pb2.GetBucketsRequest.SerializeToString,
+            tender_dot_v1_dot_lane__pb2.GetBucketsResponse.FromString,
             options,
             channel_credentials,
             insecure,

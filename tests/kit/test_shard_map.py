@@ -91,3 +91,28 @@ def test_a_map_that_is_not_whole_is_refused(
 def test_a_region_with_no_shard_or_too_many_cannot_be_split(count: int) -> None:
     with pytest.raises(BadShardMap, match=f"region eu has {count} shards"):
         ShardMap.split({"eu": [f"s{number}" for number in range(count)]})
+
+
+def test_a_move_is_the_next_version_with_runs_joined() -> None:
+    first = ShardMap.split({"eu": ["s1", "s2"], "us": ["s3"]})
+
+    moved = first.moved("eu", 500, 511, "s2")
+
+    assert moved == ShardMap(
+        2,
+        (
+            BucketRange("eu", 0, 499, "s1"),
+            BucketRange("eu", 500, 1023, "s2"),
+            BucketRange("us", 0, 1023, "s3"),
+        ),
+    )
+    assert moved.moved("eu", 500, 511, "s1").ranges == first.ranges
+
+
+@pytest.mark.parametrize(
+    ("region", "first", "last", "shard"),
+    [("eu", 5, 4, "s2"), ("eu", 0, 1024, "s2"), ("eu", 0, 1, "s3"), ("mars", 0, 1, "s1")],
+)
+def test_a_move_to_nowhere_is_no_map(region: str, first: int, last: int, shard: str) -> None:
+    with pytest.raises(BadShardMap):
+        ShardMap.split({"eu": ["s1", "s2"], "us": ["s3"]}).moved(region, first, last, shard)

@@ -76,3 +76,6 @@ class FaultyStore:
 
     async def close(self) -> None:
         await self._store.close()
+
+    async def has_users(self, region: str, buckets: Sequence[str], since: int) -> bool:
+        return await self._store.has_users(region, buckets, since)

@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator, Mapping
 
 from google.protobuf.message import Message
 
+from processor.beats import NewBuckets
 from processor.domain import ids, ownership
+from processor.domain.context import Context
 from processor.domain.ownership import FROZEN, MOVED, NAMES, OWNED, BucketRange, Buckets
 from processor.entries import Reply
 from processor.lane import Lane
@@ -145,11 +147,12 @@ async def test_an_old_repeat_is_looked_up_before_it_is_sent_elsewhere(
 
 
 async def changed(lane: Lane, first: int, last: int, state: str, shard: str = "") -> None:
-    def change(buckets: Buckets | None) -> Buckets:
+    def change(buckets: Buckets | None, _context: Context) -> NewBuckets:
         assert buckets is not None
-        return buckets.with_state(first, last, state, shard)
+        return NewBuckets(buckets.with_state(first, last, state, shard))
 
-    await asyncio.wait_for(lane.change_buckets(change), START_SECONDS_MAX)
+    assert lane._beats is not None
+    await asyncio.wait_for(lane._beats.change_buckets(change), START_SECONDS_MAX)
 
 
 async def test_nothing_is_decided_on_frozen_buckets_and_all_again_when_they_thaw(

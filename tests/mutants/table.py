@@ -324,6 +324,16 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
         "    IF FALSE AND p_buckets_version <> coalesce(",
         (OWNERSHIP + "test_a_batch_decided_with_other_buckets_is_refused",),
     ),
+    "no-second-look": Mutant(
+        "A bucket is given away with the user who came while it was being looked through.",
+        "processor/moves.py",
+        "first=lambda: require_no_users(since)",
+        "first=None",
+        (
+            "tests/lane/test_moves.py::"
+            "test_a_user_who_comes_at_the_last_moment_keeps_the_bucket_here[memory]",
+        ),
+    ),
     "no-scopes": Mutant(
         "Any key may call anything.",
         "gateway/access.py",

@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from deploy.local.stack import Stack
-from processor.domain.ownership import FROZEN, NAMES, everything
+from processor.domain.ownership import NAMES
 from processor.lane import Lane, Limits
 from storage.postgres.lane_store import PostgresLaneStore
 from storage.verify import Anchor, Report, verify
@@ -347,9 +347,7 @@ async def test_an_alteration_of_what_a_shard_owns_is_found(shard: Shard) -> None
     lane.set_homes({f"eu/{name}": "s1" for name in NAMES} | {"us/00": "s2"}, 1)
     running_lane = asyncio.create_task(lane.run())
     await lane.opened()
-    await lane.change_buckets(
-        lambda buckets: (buckets or everything("eu")).with_state(0, 9, FROZEN)
-    )
+    await lane.release_buckets(0, 9, "s2")
     await lane.stop(1.0)
     await running_lane
     before = await verify(shard.owner_url)

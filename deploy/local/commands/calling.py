@@ -174,6 +174,10 @@ def _printing_json(*, as_json: Json = False) -> Output:
     return Output(as_json)
 
 
+def _in_context(*, context: typer.Context) -> None:
+    """What the program was called with."""
+
+
 def command(
     app: typer.Typer, name: str, *examples: str
 ) -> Callable[[Callable[Concatenate[Session, P], None]], Callable[..., None]]:
@@ -208,6 +212,26 @@ def local(
 
         _extend(run, function, _printing_json)
         return app.command(name, epilog=epilog(examples))(run)
+
+    return register
+
+
+def local_group(
+    group: typer.Typer, *examples: str
+) -> Callable[[Callable[Concatenate[Output, P], None]], Callable[..., None]]:
+    """Makes what a group does without a command of its own; like `local` otherwise."""
+
+    def register(function: Callable[Concatenate[Output, P], None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def run(*, context: typer.Context, **options: Any) -> None:
+            if context.invoked_subcommand is not None:
+                return
+            output = _printing_json(**_taken(options, _printing_json))
+            with reports.reported(output.as_json):
+                function(output, **options)  # type: ignore[call-arg]
+
+        _extend(run, function, _in_context, _printing_json)
+        return group.callback(invoke_without_command=True, epilog=epilog(examples))(run)
 
     return register
 

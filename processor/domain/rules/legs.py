@@ -31,6 +31,8 @@ def receive(sheet: Draft, leg: Leg, text: str) -> Changes:
             sheet.suspend(leg.source, leg.concerning)
         case LegKind.MERCHANT:
             _copy_merchant(sheet, leg)
+        case LegKind.BUCKETS:
+            pass  # Whoever takes it in changes the ownership in the same batch.
         case _:
             raise ValueError(f"a leg of a kind that is not known here: {leg.kind}")
     sheet.receive(

@@ -1,7 +1,9 @@
-"""However wrong the map is, at the gateway and the processor alike: each call reaches its owner."""
+"""Each call reaches the owner of its bucket: while the map is wrong, and while the bucket moves."""
 
 import asyncio
 import json
+import sys
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ import asyncpg
 import pytest
 
 import tender
+from deploy.local.commands import moving
 from deploy.local.stack import Stack
 from deploy.servers import gateway as gateway_server
 from deploy.servers import processor as processor_server
@@ -22,11 +25,12 @@ from storage.shards.store import ShardMapStore
 from storage.verify import verify
 from tests.conftest import Shard, fresh_shard
 from tests.gateway import conftest
-from tests.gateway.scripted import PEPPER
+from tests.gateway.scripted import PEPPER, TOKEN
 
 RIGHT = ShardMap(1, (BucketRange("eu", 0, 511, "s1"), BucketRange("eu", 512, 1023, "s2")))
 WRONG = ShardMap(2, (BucketRange("eu", 0, 511, "s2"), BucketRange("eu", 512, 1023, "s1")))
 USERS = 30
+MOVER_SECONDS_MAX = 40.0
 OWNED = "SELECT id FROM accounts WHERE user_id <> ''"
 
 
@@ -37,6 +41,7 @@ class Company:
     folder: Path
     shards: Mapping[str, Shard]
     key: str
+    processor: str = ""
 
 
 @pytest.fixture
@@ -99,6 +104,7 @@ async def serving(company: Company) -> AsyncIterator[tender.Client]:
     shards_file.write_text(json.dumps(entries))
     shards_file.chmod(0o600)
     target, address = conftest.free_address(), conftest.free_address()
+    company.processor = target
     processor = settings.ProcessorSettings(
         internal_token_file=secrets["internal_token_file"],
         shards_file=shards_file,
@@ -157,3 +163,112 @@ async def test_calls_with_a_wrong_map_everywhere_reach_the_owners_of_their_bucke
     for name, shard in company.shards.items():
         assert all(is_of(name, account_id) for account_id in stored[name])
         assert (await verify(shard.owner_url)).breaches == []
+
+
+@dataclass
+class Told:
+    """What the mover printed, and with what it ended."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+async def move(company: Company, buckets: str, to: str) -> Told:
+    """Run the mover beside the servers."""
+    mover = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "deploy.local.cli", "shards", "move", "--json"),
+        *("--region", "eu", "--bucket", buckets, "--to", to),
+        *("--dsn", company.shards["s1"].owner_url, "--processor", company.processor),
+        *("--internal-token-file", str(company.folder / "token")),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    stdout, stderr = await asyncio.wait_for(mover.communicate(), MOVER_SECONDS_MAX)
+    assert mover.returncode is not None
+    return Told(mover.returncode, stdout.decode(), stderr.decode())
+
+
+def user_in(first: int, last: int) -> str:
+    while True:
+        user = tender.new_request_id()
+        if first <= NAMES.index(ids.bucket_of_owner("eu", user)) <= last:
+            return user
+
+
+class Newcomers:
+    """Users who open accounts in some buckets, one after the other, and are never refused."""
+
+    def __init__(self, client: tender.Client, first: int, last: int) -> None:
+        self._client, self._first, self._last = client, first, last
+        self.opened: list[str] = []
+        self.longest_seconds = 0.0
+        self.stopping = False
+
+    async def come(self) -> None:
+        while not self.stopping:
+            user, began = user_in(self._first, self._last), time.monotonic()
+            answer = await self._client.create_account(user_id=user, currency_code="EUR")
+            self.longest_seconds = max(self.longest_seconds, time.monotonic() - began)
+            self.opened.append(answer.account.id)
+
+
+async def test_buckets_move_while_payments_go_on_and_new_users_land_where_they_went(
+    company: Company,
+) -> None:
+    async with serving(company) as client:
+        others = Newcomers(client, 100, 1023)
+        coming = [asyncio.create_task(others.come()) for _ in range(4)]
+        moved = await move(company, "0-9", "s2")
+        again = await move(company, "0-9", "s2")
+        landed = [
+            (await client.create_account(user_id=user_in(0, 9), currency_code="EUR")).account.id
+            for _ in range(5)
+        ]
+        occupied = await move(company, "0-9", "s1")
+        others.stopping = True
+        await asyncio.gather(*coming)
+
+    assert moved.exit_code == 0, moved.stderr
+    assert json.loads(moved.stdout) == {
+        "version": 2,
+        "moved": [{"source": "s1", "first_bucket": 0, "last_bucket": 9}],
+    }
+    assert json.loads(again.stdout) == {"version": 2, "moved": []}
+    assert occupied.exit_code != 0
+    assert "have users" in occupied.stderr
+    assert others.opened
+    stored = {name: await accounts(shard) for name, shard in company.shards.items()}
+    assert stored["s2"].issuperset(landed)
+    assert stored["s1"] | stored["s2"] == {*landed, *others.opened}
+    for shard in company.shards.values():
+        assert (await verify(shard.owner_url)).breaches == []
+
+
+async def test_a_mover_that_died_after_the_release_is_repeated_to_the_end(
+    company: Company,
+) -> None:
+    """The lanes have agreed and the map does not know it: callers do not notice."""
+    part = moving.Part("s1", 20, 29)
+    async with serving(company) as client:
+        await client.create_account(user_id=user_in(0, 9), currency_code="EUR")
+        lanes = moving.Lanes([company.processor], TOKEN)
+        await asyncio.to_thread(lanes.release, part, "s2")
+        lanes.close()
+        landed = await client.create_account(user_id=user_in(20, 29), currency_code="EUR")
+        stale = await read_map(company)
+        finished = await move(company, "20-29", "s2")
+        newest = await read_map(company)
+
+    assert landed.account.id in await accounts(company.shards["s2"])
+    assert stale == RIGHT
+    assert finished.exit_code == 0, finished.stderr
+    assert newest == RIGHT.moved("eu", 20, 29, "s2")
+
+
+async def read_map(company: Company) -> ShardMap | None:
+    directory = ShardMapStore(company.shards["s1"].owner_url)
+    try:
+        return await directory.read()
+    finally:
+        await directory.close()
