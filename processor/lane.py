@@ -417,9 +417,10 @@ class Lane:
                 group.create_task(beats.apply())
                 group.create_task(self._load())
                 group.create_task(self._tick(beats))
-                group.create_task(self._wait_for_end())
                 if self._courier is not None:
                     group.create_task(self._courier.run())
+                # Not a task: a group that fails in its own end leaves its task marked as cancelled.
+                await self._wait_for_end()
         except* LaneLost:
             pass
         except* (Fenced, Ambiguous, Conflict, Unavailable) as lost:

@@ -5,7 +5,6 @@ import contextlib
 import dataclasses
 import re
 import shlex
-import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack
@@ -78,30 +77,6 @@ def test_each_version_runs_from_its_own_tree(older: Version) -> None:
     assert PRESENT.where_it_runs_from() == PRESENT.tree
 
 
-def test_a_shallow_clone_fetches_the_older_version(tmp_path: Path) -> None:
-    shallow = shallow_clone(tmp_path)
-
-    found = versions.older(tmp_path / "older", shallow)
-
-    assert (found.migrations / "0001_ledger.sql").is_file()
-
-
-def test_a_clone_that_cannot_have_the_older_version_says_so(tmp_path: Path) -> None:
-    shallow = shallow_clone(tmp_path)
-    subprocess.run(["git", "-C", shallow, "remote", "remove", "origin"], check=True)
-
-    with pytest.raises(versions.NotInHistory, match="git fetch --unshallow"):
-        versions.older(tmp_path / "older", shallow)
-
-
-def shallow_clone(folder: Path) -> Path:
-    clone = folder / "shallow"
-    source = f"file://{versions.ROOT}"  # A path would be copied whole.
-    options = ["-c", "safe.directory=*", "clone", "--quiet", "--depth=1"]
-    subprocess.run(["git", *options, source, clone], check=True, timeout=60)
-    return clone
-
-
 def test_what_the_older_version_migrated_is_still_there_unchanged(older: Version) -> None:
     before = {each.name: each.checksum for each in migrate.load(older.migrations)}
     now = {each.name: each.checksum for each in migrate.load()}
@@ -110,7 +85,7 @@ def test_what_the_older_version_migrated_is_still_there_unchanged(older: Version
     assert changed == [], (
         f"{', '.join(changed)}: changed since {versions.UPGRADE_FROM[:12]}, whose databases cannot "
         "be migrated any more. Put the change into a migration of its own. Only if no release has "
-        "the file, move UPGRADE_FROM of tests/acceptance/versions.py to the commit that changed it."
+        "the file, let tests/acceptance/versions.py take the commit that changed it."
     )
 
 

@@ -1,6 +1,9 @@
-"""An older version of Tender beside the present one: its tree, out of Git, and its commands."""
+"""An older version of Tender beside the present one: its tree and its commands.
 
-import io
+`python -m tests.acceptance.versions COMMIT` takes a commit's tree for it.
+"""
+
+import lzma
 import subprocess
 import sys
 import tarfile
@@ -12,19 +15,18 @@ from deploy.local import servers
 
 ROOT: Final = Path(__file__).parents[2]
 
-UPGRADE_FROM: Final = "235ddf8b5f956af6ad6d002b7e1e55c94bc5fc19"
+UPGRADE_FROM: Final = "2e3a8947e39f27c30dbddc6e5ca12e412901277c"
 """The commit beside which this version must run. With a release it becomes the released commit;
 till the first it moves only with a migration that is edited: docs/decisions/0021-upgrades.md."""
+
+ARCHIVE: Final = Path(__file__).with_name("older.tar.xz")
+"""The tree of that commit: a shallow clone, or one without Git, has it too."""
 
 PACKAGES: Final = ("tender", "gateway", "processor", "storage", "kit", "deploy")
 """What the wheel has."""
 
 GIT_SECONDS_MAX: Final = 60
 COMMAND_SECONDS_MAX: Final = 120
-
-
-class NotInHistory(Exception):
-    """The commit to upgrade from cannot be had here; the message says how to get it."""
 
 
 @dataclass(frozen=True)
@@ -69,26 +71,19 @@ class Version:
 PRESENT: Final = Version("present", ROOT)
 
 
-def older(into: Path, clone: Path = ROOT) -> Version:
-    """Put the tree of UPGRADE_FROM there. Raises NotInHistory."""
-    if _git(clone, "cat-file", "-e", f"{UPGRADE_FROM}^{{commit}}").returncode:
-        # A shallow clone has not everything; most servers give a commit that is asked for.
-        _git(clone, "fetch", "--quiet", "--depth=1", "origin", UPGRADE_FROM)
-    done = _git(clone, "archive", UPGRADE_FROM, *PACKAGES)
-    if done.returncode:
-        raise NotInHistory(
-            f"the version to upgrade from, {UPGRADE_FROM[:12]}, is not in this clone: "
-            f"`git fetch --unshallow` brings the history ({done.stderr.decode().strip()})"
-        )
-    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+def older(into: Path) -> Version:
+    """Put the tree of UPGRADE_FROM there."""
+    with tarfile.open(ARCHIVE) as archive:
         archive.extractall(into, filter="data")
     return Version("older", into)
 
 
-def _git(clone: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        ["git", "-C", str(clone), "-c", f"safe.directory={clone}", *arguments],
-        capture_output=True,
-        timeout=GIT_SECONDS_MAX,
-        check=False,
-    )
+def write(commit: str) -> None:
+    """Make a commit's tree the older version; UPGRADE_FROM is to be changed along with it."""
+    command = ["git", "-C", str(ROOT), "archive", commit, *PACKAGES]
+    done = subprocess.run(command, capture_output=True, timeout=GIT_SECONDS_MAX, check=True)
+    ARCHIVE.write_bytes(lzma.compress(done.stdout, preset=9))
+
+
+if __name__ == "__main__":
+    write(sys.argv[1])

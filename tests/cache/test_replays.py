@@ -35,7 +35,7 @@ def counted(name: str, **labels: str) -> float:
 @asynccontextmanager
 async def running(folder: Path, server: Server, **given: Any) -> AsyncIterator[Stack]:
     """A gateway with a cache in front of a lane that says its incarnation."""
-    given = {"redis_url": server.url, "redis_timeout_ms": 200} | given
+    given = {"redis_url": server.url, "redis_timeout_ms": 200, "replay_cache": True} | given
     async with conftest.running(folder, **given) as stack:
         await ready(stack)
         yield stack
@@ -250,6 +250,7 @@ async def second_gateway(stack: Stack, folder: Path, server: Server) -> AsyncIte
         metrics_listen="127.0.0.1:0",
         quiet_seconds=0,
         redis_url=server.url,
+        replay_cache=True,
         redis_timeout_ms=200,
     )
     stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -341,7 +342,7 @@ async def test_without_its_cache_every_call_goes_to_its_lane(
 
 
 async def test_a_key_that_another_shard_has_is_refused(tmp_path: Path, server: Server) -> None:
-    given = {"redis_url": server.url, "redis_timeout_ms": 200}
+    given = {"redis_url": server.url, "redis_timeout_ms": 200, "replay_cache": True}
     async with test_shards.running_two(tmp_path, **given) as two:
         await until(lambda: metric("tender_redis_up", {"role": "replays"}) == 1)
         for bucket, processor in zip(("01", "zz"), two.processors, strict=True):

@@ -19,7 +19,7 @@ from tests.checker import History
 
 ROUND_SECONDS = 0.7
 # Probes are to come in time on a busy machine too.
-PATIENT = {"TENDER_REDIS_TIMEOUT_MS": "100"}
+PATIENT = {"TENDER_REDIS_TIMEOUT_MS": "100", "TENDER_REPLAY_CACHE": "true"}
 USED_SECONDS_MAX = 20.0
 HANG_SECONDS = 1.5
 CALL_SECONDS_MAX = 5.0

@@ -51,6 +51,7 @@ OPEN_TOO: Final = processor("tender_lane_open", STAND_BY, **S1)
 EPOCH: Final = processor("tender_lane_epoch", **S1)
 OPENING: Final = processor("tender_lane_opening_seconds_bucket", **S1)
 HANDOVERS: Final = processor("tender_lane_handovers_total", **S1)
+LOST: Final = processor("tender_lane_lost_commits_total", **S1)
 OWNER_LOST: Final = processor("tender_lane_takeovers_total", **S1, cause="owner_lost")
 HANDED_OVER: Final = processor("tender_lane_takeovers_total", **S1, cause="handed_over")
 UNHEARD: Final = processor("tender_processor_peers_unheard")
@@ -411,6 +412,15 @@ CASES: Final[Mapping[str, tuple[Case, ...]]] = {
             fires={LEGS_STOPPED: in_turn(stays(0, 60), stays(1))},
             healthy={LEGS_STOPPED: stays(0)},
             says="Shard s1 stopped taking or sending legs, which will not mend by itself.",
+            labels=S1,
+            true_at=60,
+        ),
+    ),
+    "TenderHistoryLost": (
+        Case(
+            fires={LOST: in_turn(stays(0, 60), stays(3))},
+            healthy={LOST: stays(0)},
+            says="Shard s1 has lost at least 3 acknowledged commits in a failover.",
             labels=S1,
             true_at=60,
         ),
