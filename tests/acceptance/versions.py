@@ -15,7 +15,7 @@ from deploy.local import servers
 
 ROOT: Final = Path(__file__).parents[2]
 
-UPGRADE_FROM: Final = "2e3a8947e39f27c30dbddc6e5ca12e412901277c"
+UPGRADE_FROM: Final = "8c768512fc7d7c1a0598b5407b7e85683f499153"
 """The commit beside which this version must run. With a release it becomes the released commit;
 till the first it moves only with a migration that is edited: docs/decisions/0021-upgrades.md."""
 
