@@ -179,7 +179,7 @@ class GatewaySettings(Settings):
     )
     replay_cache: bool = Field(
         False,
-        description="Answer repeated calls from Redis, if there is one; first calls cost more then.",
+        description="Answer repeated calls from Redis, if there is one; first calls cost more.",
     )
     replay_cache_seconds: int = Field(
         300, ge=1, le=86_400, description="How long Redis keeps an answer for that."
