@@ -14,8 +14,9 @@ up: compile ## Start the embedded stack (not for production).
 down: compile ## Stop the embedded stack.
 	$(BIN)/tender down
 
-test: compile ## Run every test against real servers, in two processes; `ARGS="-n 0 -k refund"` runs some in one.
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+test: compile ## Run every test against real servers: in two processes first, then what measures time under load.
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone" $(ARGS)
+	$(BIN)/python -m pytest -m alone $(ARGS)
 
 faults: compile ## Kill, pause and flush the parts of a large stack under load; `make faults ARGS="--seed 7 --faults 20"`.
 	$(BIN)/python -m tests.faults $(ARGS)

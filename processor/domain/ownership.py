@@ -38,7 +38,8 @@ class Buckets(NamedTuple):
 
     region: str
     version: int
-    ranges: tuple[BucketRange, ...]
+    # Quoted: compiled, the class keeps no other annotation than a simple one or a text.
+    ranges: "tuple[BucketRange, ...]"
 
     @property
     def has_all(self) -> bool:

@@ -20,6 +20,7 @@ _ALIKE = (
     (re.compile(r"\b([a-z]{3})_[a-z0-9]{2,8}_[0-9a-hjkmnp-tv-z]{22}\b"), r"\1_ID"),
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z"), "TIME"),
     (re.compile(r"\b[a-z0-9-]+\.[0-9a-f]{12}\.\d+\b"), "TOKEN"),
+    (re.compile(r'"asOf": \[.*?\]', re.DOTALL), '"asOf": []'),
 )
 
 

@@ -188,22 +188,28 @@ async def test_a_lane_that_another_processor_takes_is_no_longer_told_and_its_str
     assert refused[0] == Code.UNAVAILABLE
 
 
-async def test_a_stream_that_names_no_shard_is_ended_while_another_holds_the_only_lane(
+async def test_a_stream_that_names_no_shard_waits_for_the_only_lane(
     tmp_path: Path, shards: dict[str, Shard]
 ) -> None:
     holder = PostgresLaneStore(shards["s1"].lane_url, "s1")
     await holder.open("holder", evict=False)
     try:
         async with hosting(tmp_path, {"s1": shards["s1"]}) as host:
-            ended = await host.stream(None).status()
+            unnamed = host.stream(None)
+            await asyncio.sleep(AWAY_SECONDS_MAX)
+            request = account_pb2.CreateAccountRequest(
+                request_id="first", user_id="ada", currency_code="EUR"
+            )
+
+            refused = await unnamed.ask(request)
             await holder.close()
             await host.tells({"s1": 0})
-            account = await host.stream(None).account()
+            answered = await unnamed.ask(request)
     finally:
         await holder.close()
 
-    assert ended[0] is Code.UNAVAILABLE
-    assert account.id.startswith("acc_")
+    assert refused.refusal.reason == "SHARD_UNAVAILABLE"
+    assert answered.WhichOneof("result") == "response"
 
 
 @every_shard

@@ -1,0 +1,38 @@
+"""Marks the tests that measure time under load: they need the machine to themselves."""
+
+from typing import Final
+
+import pytest
+
+MARKER: Final = "alone"
+
+FILES: Final = (
+    "acceptance/test_faults_postgres.py",
+    "acceptance/test_faults_servers.py",
+    "acceptance/test_faults_takeover.py",
+    "acceptance/test_held_lane.py",
+    "acceptance/test_lanes_handover.py",
+    "acceptance/test_lanes_takeover.py",
+    "acceptance/test_overload.py",
+    "acceptance/test_shards.py",
+    "acceptance/test_upgrade.py",
+    "benchmarks/test_command.py",
+    "benchmarks/test_overload.py",
+    "faults/test_slice.py",
+    "loadtest/test_failures.py",
+    "loadtest/test_scenarios.py",
+    "local/test_failover.py",
+    "local/test_synchronous.py",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known."""
+    config.addinivalue_line("markers", f"{MARKER}: needs the machine to itself")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is in one of the files."""
+    for item in items:
+        if item.path.as_posix().endswith(FILES):
+            item.add_marker(MARKER)
