@@ -138,7 +138,7 @@ def check(kind: Kind, data: bytes, caller: Identity, lanes: Lanes) -> Checked:
         validation.validate(kind.number, request)
         if kind.is_restricted(request, caller):
             data = request.SerializeToString()
-        lane = lanes.only or lanes.lane_of(kind.number, request)
+        lane = lanes.lane_of(kind.number, request)
     except Refused as refused:
         return Checked(request_id, None, b"", refused.encoded())
     return Checked(request_id, lane, data, b"")
