@@ -142,7 +142,7 @@ def check(kind: Kind, data: bytes, caller: Identity, backends: Backends) -> Chec
         validation.validate(kind.number, request)
         if kind.is_restricted(request, caller):
             data = request.SerializeToString()
-        lane = backends.lanes.only or backends.lanes.lane_of(kind.number, request)
+        lane = backends.lanes.lane_of(kind.number, request)
     except Refused as refused:
         return Checked(request_id, None, b"", refused.encoded())
     ticket, replays = None, backends.replays

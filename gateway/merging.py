@@ -4,9 +4,6 @@ Rows are merged by the time in their ids, newest first. The place in a shard's l
 last row that was handed out, so rows that come in between change nothing.
 """
 
-import base64
-import binascii
-import hashlib
 import heapq
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -15,10 +12,12 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from gateway.errors import Refused
+from kit import page_tokens
 from tender.v1 import account_pb2, lane_pb2, payment_pb2
 
 SIZE_DEFAULT: Final = 50
-_DIGEST_SIZE: Final = 8
+_LIST: Final = "merged"
+"""Tells a token of a merged list from one of a shard's own."""
 _PLACE: Final = re.compile(r"\.?[A-Za-z0-9_.-]{1,256}")
 
 
@@ -100,8 +99,7 @@ def write_token(places: Places, filters: Sequence[str]) -> str:
     """Return the token of the next page; empty when every shard's list has ended."""
     if all(place is None for place in places.values()):
         return ""
-    content = _digest(filters) + msgspec.json.encode(places)
-    return base64.urlsafe_b64encode(content).decode().rstrip("=")
+    return page_tokens.write(msgspec.json.encode(places), (_LIST, *filters))
 
 
 def read_token(page_token: str, filters: Sequence[str], shards: Sequence[str]) -> Places:
@@ -113,18 +111,10 @@ def read_token(page_token: str, filters: Sequence[str], shards: Sequence[str]) -
     if not page_token:
         return dict.fromkeys(shards, "")
     try:
-        padded = page_token.encode("ascii") + b"=" * (-len(page_token) % 4)
-        content = base64.b64decode(padded, altchars=b"-_", validate=True)
-        if content[:_DIGEST_SIZE] != _digest(filters):
-            raise Refused("PAGE_TOKEN_INVALID")
-        places = msgspec.json.decode(content[_DIGEST_SIZE:], type=dict[str, str | None])
-    except (UnicodeEncodeError, binascii.Error, msgspec.DecodeError):
+        content = page_tokens.read(page_token, (_LIST, *filters))
+        places = msgspec.json.decode(content, type=dict[str, str | None])
+    except (page_tokens.BadPageToken, msgspec.DecodeError):
         raise Refused("PAGE_TOKEN_INVALID") from None
     if any(place and not _PLACE.fullmatch(place) for place in places.values()):
         raise Refused("PAGE_TOKEN_INVALID")
     return {shard: places.get(shard) for shard in shards}
-
-
-def _digest(filters: Sequence[str]) -> bytes:
-    text = "\x00".join(("merged", *filters))
-    return hashlib.blake2b(text.encode(), digest_size=_DIGEST_SIZE).digest()

@@ -1,11 +1,9 @@
 """Page tokens: opaque to callers, good only for the list and the filters that gave them."""
 
-import base64
-import binascii
-import hashlib
 import re
 from typing import Final
 
+from kit import page_tokens
 from processor.domain import refusals
 from processor.domain.payments import Payment
 from processor.domain.reads import Page
@@ -19,7 +17,6 @@ TEXT_BYTES_MAX: Final = 2 << 20
 FIRST: Final = "zzzz"
 """Sorts after every id under every collation: where the first page begins."""
 
-_DIGEST_SIZE: Final = 8
 _TOKEN_LENGTH_MAX: Final = 256
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
@@ -45,31 +42,19 @@ def token(next_before: str, *filters: str) -> str:
     """Return the token of the page that begins below an id; empty when there is none."""
     if not next_before:
         return ""
-    return base64.urlsafe_b64encode(_digest(filters) + next_before.encode()).decode().rstrip("=")
+    return page_tokens.write(next_before.encode(), filters)
 
 
 def before(page_token: str, *filters: str) -> str:
     """Return the id below which the page begins."""
     if not page_token:
         return FIRST
-    content = _decode(page_token)
-    if content[:_DIGEST_SIZE] != _digest(filters):
-        raise refusals.PageTokenInvalid
-    identifier = content[_DIGEST_SIZE:].decode("latin-1")
-    if not _ID.fullmatch(identifier):
-        raise refusals.PageTokenInvalid
-    return identifier
-
-
-def _decode(page_token: str) -> bytes:
     if len(page_token) > _TOKEN_LENGTH_MAX:
         raise refusals.PageTokenInvalid
     try:
-        padded = page_token.encode("ascii") + b"=" * (-len(page_token) % 4)
-        return base64.b64decode(padded, altchars=b"-_", validate=True)
-    except (UnicodeEncodeError, binascii.Error):
+        identifier = page_tokens.read(page_token, filters).decode("latin-1")
+    except page_tokens.BadPageToken:
         raise refusals.PageTokenInvalid from None
-
-
-def _digest(filters: tuple[str, ...]) -> bytes:
-    return hashlib.blake2b("\x00".join(filters).encode(), digest_size=_DIGEST_SIZE).digest()
+    if not _ID.fullmatch(identifier):
+        raise refusals.PageTokenInvalid
+    return identifier
