@@ -94,6 +94,15 @@ async def stream(channel: grpc.aio.Channel, metadata: Any = GOOD) -> Any:
     return answer
 
 
+async def refused(channel: grpc.aio.Channel, metadata: Any) -> Any:
+    """A stream on which nothing is sent.
+
+    gRPC's client tells INTERNAL of its own where its message comes after the refusal.
+    """
+    method: Any = channel.stream_stream(EXECUTE)
+    return await method(metadata=metadata, timeout=5).read()
+
+
 async def test_the_token_opens_the_door(channel: grpc.aio.Channel) -> None:
     assert await unary(channel, READ) == b"\x0a\x05found"
     assert await stream(channel) == b""
@@ -115,7 +124,7 @@ async def test_anything_else_does_not(channel: grpc.aio.Channel, metadata: Any) 
     for call in (
         unary(channel, READ, metadata),
         unary(channel, "/tender.v1.QueryService/Nothing", metadata),
-        stream(channel, metadata),
+        refused(channel, metadata),
     ):
         code, _ = await failure(call)
 
