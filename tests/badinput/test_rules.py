@@ -207,7 +207,7 @@ async def test_only_a_payment_is_reversed(wire: Wire, world: World) -> None:
         ({"capture_method": payment_pb2.CAPTURE_METHOD_MANUAL}, {"capture_method"}),
         ({"amount": money(1, "USD")}, {"amount.minor_units", "amount.currency_code"}),
     ],
-    ids=str,
+    ids=["amount", "description", "metadata", "capture_method", "currency"],
 )
 async def test_a_request_id_used_for_another_request_is_refused_naming_the_fields(
     changes: dict[str, Any], fields: set[str], wire: Wire, world: World
