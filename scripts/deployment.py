@@ -3,7 +3,7 @@
   python -m scripts.deployment          check compose.yaml and every object of deploy/k8s
   python -m scripts.deployment write    write deploy/k8s/base/alerts.yaml from alerts.yml
 
-Kubernetes's own kinds are known by a package, others by scripts/schemas. A field that a schema does
+The schemas are in scripts/schemas. A field that a schema does
 not name is a mistake: the API server would drop it without a word.
 """
 
@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import jsonschema
-import kubernetes_validate
 import yaml
 
 from scripts import kustomization
@@ -67,13 +66,11 @@ def of_manifest(manifest: Manifest) -> list[str]:
     group, _, version = manifest["apiVersion"].rpartition("/")
     if (own := SCHEMAS / f"{group}_{version}_{manifest['kind']}.json").is_file():
         return against(schema(own.stem), manifest)
-    try:
-        kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
-    except kubernetes_validate.ValidationError as error:
-        return [f"{'.'.join(map(str, error.path))}: {error.message}"]
-    except (kubernetes_validate.SchemaNotFoundError, kubernetes_validate.InvalidSchemaError):
+    every = schema(f"kubernetes-{KUBERNETES}")
+    kind = every["kinds"].get(f"{manifest['apiVersion']}/{manifest['kind']}")
+    if kind is None:
         return [f"there is no schema of {manifest['apiVersion']} {manifest['kind']}"]
-    return []
+    return against({**every, **kind}, manifest)
 
 
 @cache
