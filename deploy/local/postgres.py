@@ -286,14 +286,14 @@ def unprivileged() -> tuple[str, ...]:
     return ("setpriv", "--pdeathsig", "keep", *ids, "--")
 
 
-def _give(path: Path) -> None:
+def _give(path: Path, *, with_content: bool = True) -> None:
     """Let the user that Postgres runs as own the path."""
     if os.geteuid() != 0:
         return
     owner = UNPRIVILEGED_ID if unprivileged()[0] == "setpriv" else 0
     if owner:
         path.parent.chmod(0o711)  # It must be able to come through.
-    for part in (path, *path.rglob("*")):
+    for part in (path, *(path.rglob("*") if with_content else ())):
         if part.lstat().st_uid != owner:
             os.chown(part, owner, owner, follow_symlinks=False)
 
@@ -313,7 +313,8 @@ def make_socket_folder(path: Path) -> None:
     path.mkdir(0o700, exist_ok=True)
     if path.is_symlink() or path.stat().st_uid not in (os.geteuid(), UNPRIVILEGED_ID):
         raise supervisor.StartFailed(f"{path} belongs to somebody else")
-    _give(path)
+    # What lies in it is Postgres's own, and comes and goes with it.
+    _give(path, with_content=False)
 
 
 def drop_socket_folder(data_dir: Path) -> None:
