@@ -36,6 +36,7 @@ AUTHORIZATIONS_SHARE: Final = 0.9
 
 _FULL: Final = "LANE_QUEUE_FULL"
 _ELSEWHERE: Final = "BUCKET_ELSEWHERE"
+_REUSED: Final = "REQUEST_ID_REUSED"
 _TURNED_AWAY: Final = {
     reason: metrics.GATEWAY_TURNED_AWAY.labels(reason)
     for reason in (_FULL, "GATEWAY_BUSY", "TENANT_BUSY")
@@ -400,6 +401,10 @@ class LaneClient:
             return
         if command.ticket is not None:
             command.ticket.replays.settled(command.ticket, outcome, incarnation)
+        if outcome.replayed:
+            metrics.REPLAYS.count(command.principal.tenant_id, "lane")
+        elif refusal is not None and refusal.reason == _REUSED:
+            metrics.CONFLICTS.count(command.principal.tenant_id, "lane")
         if command.times_sent > 1 and _is_undecided(outcome):
             # The first sending may have been carried out before its stream broke.
             command.refused("OUTCOME_UNKNOWN")

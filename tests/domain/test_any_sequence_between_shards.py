@@ -95,6 +95,7 @@ class BetweenShards(RuleBasedStateMachine):
         legs = self.street[source].ledger.legs[to]
         if not legs:
             return
+        self.street[to].ledger.sweep()  # What is due expires before anything is looked at.
         before = self._states(to)
         leg = legs[which % len(legs)]
         if leg not in self.street.waiting(source, to)[:1]:

@@ -90,6 +90,26 @@ async def test_a_broken_stream_sends_the_same_request_again(stack: Stack) -> Non
     assert ("tender-replayed", "1") in tuple(await call.trailing_metadata())
 
 
+async def test_replays_and_conflicts_are_counted_for_their_tenant_without_a_cache_too(
+    stack: Stack,
+) -> None:
+    async def judge(command: lane_pb2.Command, send: scripted.Send) -> None:
+        if len(stack.processor.commands) == 1:
+            await send(scripted.echoed(command, replayed=True))
+        else:
+            await send(scripted.refused(command, reason="REQUEST_ID_REUSED"))
+
+    stack.processor.script = judge
+    counters = ("tender_gateway_replays_total", "tender_gateway_request_conflicts_total")
+    labels = {"tenant": "acme", "source": "lane"}
+    before = [conftest.metric(name, labels) for name in counters]
+
+    await stack.call("AuthorizePayment", requests.authorize("order-1"))
+    await conftest.refusal(stack.call("AuthorizePayment", requests.authorize("order-1")))
+
+    assert [conftest.metric(name, labels) for name in counters] == [count + 1 for count in before]
+
+
 @pytest.mark.parametrize(
     "reason", ["LANE_QUEUE_FULL", "DEADLINE_PASSED", "SHARD_UNAVAILABLE", "REQUEST_IN_PROGRESS"]
 )

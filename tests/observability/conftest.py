@@ -86,7 +86,11 @@ def scrapes(endpoints: folder.Endpoints) -> dict[str, Scrape]:
 @pytest.fixture(scope="session")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
     """Everything that a day brings, once; then the lane is lost and found again."""
-    options = StackOptions(data_dir=Path(tmp_path_factory.mktemp("observed")), replicas=0)
+    options = StackOptions(
+        data_dir=Path(tmp_path_factory.mktemp("observed")),
+        replicas=0,
+        gateway_env={"TENDER_REPLAY_CACHE": "true"},
+    )
     with Stack(options) as stack:
         endpoints = stack.endpoints
         key = endpoints.api_key_file.read_text().strip()
