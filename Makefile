@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.installed
 
-.PHONY: demo up down test faults compile clean-compiled check proto fmt lock load load-ui bench profile wheel clean
+.PHONY: demo up down test test-alone faults compile clean-compiled check proto fmt lock load load-ui bench profile wheel clean
 
 demo: compile ## Tell a short story on a stack of its own, then stop it.
 	$(BIN)/tender demo
@@ -14,9 +14,12 @@ up: compile ## Start the embedded stack (not for production).
 down: compile ## Stop the embedded stack.
 	$(BIN)/tender down
 
-test: compile ## Run every test against real servers: in two processes first, then what measures time under load.
+test: compile ## Run the tests against real servers, and ten faults under load; under ten minutes.
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone" $(ARGS)
-	$(BIN)/python -m pytest -m alone $(ARGS)
+	$(BIN)/python -m pytest tests/faults/test_slice.py
+
+test-alone: compile ## Run what takes long and has the machine to itself: load, upgrades, accidents, mutants.
+	$(BIN)/python -m pytest -m alone --ignore tests/faults/test_slice.py $(ARGS)
 
 faults: compile ## Kill, pause and flush the parts of a large stack under load; `make faults ARGS="--seed 7 --faults 20"`.
 	$(BIN)/python -m tests.faults $(ARGS)

@@ -1,16 +1,17 @@
-"""One embedded Postgres for the whole run, and a fresh shard database for each test that asks."""
+"""One embedded Postgres for the whole run, and an empty shard database for each test that asks."""
 
 import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 
 from deploy.local.stack import Stack, StackOptions
+from tests.databases import Databases, with_database
 
 TEMPLATE = "shard_template"
 
@@ -24,11 +25,6 @@ class Shard:
     reader_url: str
 
 
-def with_database(url: str, name: str) -> str:
-    """Return the URL of another database of the same server."""
-    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
-
-
 @pytest.fixture(scope="session")
 def engines() -> Iterator[Stack]:
     """Postgres with a standby, Valkey and Kafka; no servers of ours."""
@@ -39,54 +35,45 @@ def engines() -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="session")
-async def shard_template(engines: Stack) -> str:
-    """A migrated, empty database to copy."""
-    connection = await asyncpg.connect(engines.endpoints.owner_url)
+async def shard_databases(engines: Stack) -> Databases:
+    """Migrated, empty databases to use."""
+    owner_url = engines.endpoints.owner_url
+    connection = await asyncpg.connect(with_database(owner_url, "template1"))
     try:
-        source = urlsplit(engines.endpoints.owner_url).path.lstrip("/")
-        await connection.close()
-        connection = await asyncpg.connect(with_database(engines.endpoints.owner_url, "template1"))
+        source = urlsplit(owner_url).path.lstrip("/")
         await connection.execute(f'CREATE DATABASE {TEMPLATE} TEMPLATE "{source}"')
     finally:
         await connection.close()
-    return TEMPLATE
-
-
-_made = 0
+    return Databases(owner_url, TEMPLATE)
 
 
 @contextlib.asynccontextmanager
-async def fresh_shard(engines: Stack, template: str) -> AsyncIterator[Shard]:
-    """Make a shard that is dropped at the end of the block; for tests that need several."""
-    global _made
-    _made += 1
-    name = f"shard_{_made}"
-    admin = await asyncpg.connect(with_database(engines.endpoints.owner_url, "template1"))
-    try:
-        await admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-        endpoints = engines.endpoints
-        yield Shard(
-            with_database(endpoints.owner_url, name),
-            with_database(endpoints.processor_url, name),
-            with_database(endpoints.query_url, name),
-        )
-        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    finally:
-        await admin.close()
+async def fresh_shard(engines: Stack, databases: Databases) -> AsyncIterator[Shard]:
+    """Give an empty shard until the end of the block; for tests that need several."""
+    name = await databases.take()
+    endpoints = engines.endpoints
+    yield Shard(
+        with_database(endpoints.owner_url, name),
+        with_database(endpoints.processor_url, name),
+        with_database(endpoints.query_url, name),
+    )
+    await databases.give_back(name)
 
 
 @pytest.fixture
-async def shard(engines: Stack, shard_template: str) -> AsyncIterator[Shard]:
-    """A fresh shard."""
-    async with fresh_shard(engines, shard_template) as one:
+async def shard(engines: Stack, shard_databases: Databases) -> AsyncIterator[Shard]:
+    """An empty shard."""
+    async with fresh_shard(engines, shard_databases) as one:
         yield one
 
 
 @pytest.fixture
-async def three_shards(engines: Stack, shard_template: str) -> AsyncIterator[dict[str, Shard]]:
-    """Three fresh shards by name."""
+async def three_shards(
+    engines: Stack, shard_databases: Databases
+) -> AsyncIterator[dict[str, Shard]]:
+    """Three empty shards by name."""
     async with contextlib.AsyncExitStack() as stack:
         yield {
-            name: await stack.enter_async_context(fresh_shard(engines, shard_template))
+            name: await stack.enter_async_context(fresh_shard(engines, shard_databases))
             for name in ("s1", "s2", "s3")
         }

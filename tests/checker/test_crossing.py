@@ -12,6 +12,7 @@ from tender.v1 import account_pb2, payment_pb2
 from tests.checker import History, check
 from tests.checker.test_checker import Recording
 from tests.conftest import Shard, fresh_shard
+from tests.databases import Databases
 from tests.lane.city import REGIONS, City, city_of, refund
 from tests.lane.harness import authorize, euros, unique
 from tests.storage.alterations import altered
@@ -30,11 +31,11 @@ class Run(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-async def run(engines: Stack, shard_template: str) -> AsyncIterator[Run]:
+async def run(engines: Stack, shard_databases: Databases) -> AsyncIterator[Run]:
     """A run over three shards with every kind of leg, at rest."""
     async with contextlib.AsyncExitStack() as stack:
         shards = {
-            name: await stack.enter_async_context(fresh_shard(engines, shard_template))
+            name: await stack.enter_async_context(fresh_shard(engines, shard_databases))
             for name in REGIONS
         }
 

@@ -8,7 +8,7 @@ import pytest
 from deploy.local import database
 from deploy.local.stack import Stack
 from storage import migrate
-from tests.conftest import with_database
+from tests.databases import with_database
 
 OWNER, NAME, PASSWORD = "plain_owner", "plain_owned", "5" * 16
 

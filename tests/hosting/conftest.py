@@ -26,6 +26,7 @@ from tender.v1 import (
     query_pb2_grpc,
 )
 from tests.conftest import Shard, fresh_shard
+from tests.databases import Databases
 from tests.gateway.conftest import accepting, free_address
 
 TOKEN = "internal-token-of-the-tests-0123456789"
@@ -125,11 +126,11 @@ def lanes(known: directory_pb2.WatchResponse) -> dict[str, int]:
 
 
 @pytest.fixture
-async def shards(engines: Stack, shard_template: str) -> AsyncIterator[dict[str, Shard]]:
+async def shards(engines: Stack, shard_databases: Databases) -> AsyncIterator[dict[str, Shard]]:
     """Two fresh shards; the first one has the directory's map."""
     async with AsyncExitStack() as stack:
         found = {
-            name: await stack.enter_async_context(fresh_shard(engines, shard_template))
+            name: await stack.enter_async_context(fresh_shard(engines, shard_databases))
             for name in REGIONS
         }
         directory = ShardMapStore(found["s1"].owner_url)

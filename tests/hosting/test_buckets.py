@@ -24,6 +24,7 @@ from processor.domain.ownership import NAMES
 from storage.shards.store import ShardMapStore
 from storage.verify import verify
 from tests.conftest import Shard, fresh_shard
+from tests.databases import Databases
 from tests.gateway import conftest
 from tests.gateway.scripted import PEPPER, TOKEN
 
@@ -45,10 +46,12 @@ class Company:
 
 
 @pytest.fixture
-async def company(engines: Stack, shard_template: str, tmp_path: Path) -> AsyncIterator[Company]:
+async def company(
+    engines: Stack, shard_databases: Databases, tmp_path: Path
+) -> AsyncIterator[Company]:
     async with AsyncExitStack() as stack:
         shards = {
-            name: await stack.enter_async_context(fresh_shard(engines, shard_template))
+            name: await stack.enter_async_context(fresh_shard(engines, shard_databases))
             for name in ("s1", "s2")
         }
         key = api_keys.generate()

@@ -1,4 +1,7 @@
-"""Marks the tests that measure time under load: they need the machine to themselves."""
+"""Marks the tests that need the machine to themselves: they load it, or run many tests of their own.
+
+`make test-alone` runs them, one after the other; the slice of the faults is in `make test` too.
+"""
 
 from typing import Final
 
@@ -17,12 +20,15 @@ FILES: Final = (
     "acceptance/test_shards.py",
     "acceptance/test_upgrade.py",
     "benchmarks/test_command.py",
+    "benchmarks/test_mutant.py",
     "benchmarks/test_overload.py",
     "faults/test_slice.py",
     "loadtest/test_failures.py",
     "loadtest/test_scenarios.py",
     "local/test_failover.py",
     "local/test_synchronous.py",
+    "mutants/test_mutants.py",
+    "observability/test_accidents.py",
 )
 
 

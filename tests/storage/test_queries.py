@@ -22,7 +22,7 @@ from tender.v1 import (
     query_pb2,
     query_pb2_grpc,
 )
-from tests.conftest import with_database
+from tests.databases import with_database
 from tests.domain.shop import AUTOMATIC, MANUAL
 from tests.storage.office import Office, by_id
 

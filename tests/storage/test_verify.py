@@ -16,7 +16,8 @@ from processor.lane import Lane, Limits
 from storage.postgres.lane_store import PostgresLaneStore
 from storage.verify import Anchor, Report, verify
 from tender.v1 import account_pb2, merchant_pb2, payment_pb2
-from tests.conftest import Shard, with_database
+from tests.conftest import Shard
+from tests.databases import with_database
 from tests.lane.conftest import running
 from tests.lane.harness import Caller, authorize, euros, unique
 from tests.storage.alterations import ALTERATIONS

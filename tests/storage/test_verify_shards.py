@@ -14,6 +14,7 @@ from storage.postgres.lane_store import PostgresLaneStore
 from storage.verify import ShardsReport, verify_shards
 from tender.v1 import account_pb2
 from tests.conftest import Shard, fresh_shard
+from tests.databases import Databases
 from tests.lane.city import REGIONS, City, city_of, refund
 from tests.lane.harness import authorize, euros, unique
 from tests.storage.alterations import altered
@@ -39,11 +40,11 @@ class Content(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-async def content(engines: Stack, shard_template: str) -> AsyncIterator[Content]:
+async def content(engines: Stack, shard_databases: Databases) -> AsyncIterator[Content]:
     """Three shards that sent each other every kind of leg, and are at rest."""
     async with contextlib.AsyncExitStack() as stack:
         shards = {
-            name: await stack.enter_async_context(fresh_shard(engines, shard_template))
+            name: await stack.enter_async_context(fresh_shard(engines, shard_databases))
             for name in REGIONS
         }
 
