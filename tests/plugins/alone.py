@@ -1,4 +1,4 @@
-"""Marks the tests that need the machine to themselves: they load it, or run many tests of their own.
+"""Marks the tests that need the machine to themselves: they load it, or run many tests in turn.
 
 `make test-alone` runs them, one after the other; the slice of the faults is in `make test` too.
 """
