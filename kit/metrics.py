@@ -268,7 +268,7 @@ JOURNAL_SEQ = Gauge(
     "tender_journal_seq", "Last committed sequence number of the journal.", ["shard"]
 )
 
-# Reads, by shard. The cause is empty when a replica answered; else why none did: none (there is no
+# Reads, by shard. The cause is empty when the cache or a replica did; else why none did: none (no
 # replica), away, lagging, behind (a read token), history.
 READS = Counter("tender_reads_total", "Reads by who answered them.", ["shard", "source", "cause"])
 REPLICA_UP = Gauge(

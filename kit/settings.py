@@ -72,6 +72,12 @@ class Settings(BaseSettings):
         description="Redis or Valkey: `redis://`, `redis+sentinel://host,host/service` or "
         "`redis+cluster://host,host`, `rediss` for TLS; empty means without.",
     )
+    redis_timeout_ms: int = Field(
+        10,
+        ge=1,
+        le=1_000,
+        description="The longest that a call waits for Redis, before it goes on without.",
+    )
     region: Name = Field("eu", description="Region that ids carry.")
     log_level: LogLevel = Field("info", description="debug, info, warning or error.")
     drain_seconds: float = Field(
@@ -167,12 +173,6 @@ class GatewaySettings(Settings):
         0.5, ge=0, le=60, description="Between NOT_SERVING and the stop, for balancers to see it."
     )
 
-    redis_timeout_ms: int = Field(
-        10,
-        ge=1,
-        le=1_000,
-        description="The longest that a call waits for Redis, before it goes on without.",
-    )
     rate_limits_file: Annotated[Path | None, BeforeValidator(_none_if_empty)] = Field(
         None,
         description="JSON file of rate limits per tenant, method and terminal; empty means none.",
@@ -256,6 +256,13 @@ class ProcessorSettings(Settings):
         max_length=200,
         description="Name of this process, by which lanes are shared and owned: another for each, "
         "and best the same after a restart; host:pid by default.",
+    )
+    balance_cache: bool = Field(
+        False,
+        description="Keep accounts and merchants in Redis as they are committed, for reads.",
+    )
+    balance_cache_seconds: int = Field(
+        300, ge=1, le=86_400, description="How long Redis keeps what does not change."
     )
     replica_staleness_seconds_max: float = Field(
         5,

@@ -36,6 +36,7 @@ from processor.ports import (
     SentLeg,
     Unavailable,
 )
+from processor.telling import Teller
 from processor.waiting import KEYS_TAKEN_SECONDS, WaitingRoom
 from processor.work import Decider
 
@@ -104,6 +105,7 @@ class Beats:
         finish: Callable[[Replies], None],
         signal: Callable[[], None],
         sent: Callable[[Sequence[SentLeg]], None],
+        teller: Teller | None = None,
     ) -> None:
         self.clock = LaneClock(opened.clock, opened.last_written_at)
         self.seq, self.head = opened.seq, opened.hash
@@ -121,6 +123,7 @@ class Beats:
         self._finish = finish
         self._signal = signal
         self._sent = sent
+        self._teller = teller
         self._serial = random.SystemRandom().randrange(ids.SERIAL_LIMIT // 2)
         self._batch_commands_max = self._count_max = batch_commands_max
         self._open: OpenBatch | None = None
@@ -238,6 +241,8 @@ class Beats:
                 await self._has_decided.wait()
         except TimeoutError:
             await self._storage.check(self._opened.ownership)
+            if self._teller is not None:
+                self._teller.held()
 
     def _decide_ready(self) -> None:
         """Decide what is ready into the open batch, until that is full."""
@@ -338,6 +343,8 @@ class Beats:
         self.seq, self.head = sealed.seq, sealed.hash
         if sealed.crossed is not None:
             self._sent(sealed.crossed.sent)
+        if self._teller is not None:
+            self._teller.committed(sealed)
         self._learn_pace(len(batch.replies), seconds)
         self._meter.journal_seq.set(sealed.seq)
         self._meter.request_keys_deleted.inc(len(sealed.deleted_keys))

@@ -32,6 +32,7 @@ from processor.housekeeping import Housekeeping
 from processor.ports import (
     LEGS_PER_CALL_MAX,
     Ambiguous,
+    BalanceCache,
     Conflict,
     Fenced,
     LaneBusy,
@@ -45,6 +46,7 @@ from processor.ports import (
     SentLeg,
     Unavailable,
 )
+from processor.telling import Teller
 from processor.waiting import WaitingRoom
 from processor.witness import NoWitness, Witness, report_losses
 
@@ -99,6 +101,7 @@ class Lane:
         homes: Mapping[str, str] | None = None,
         peers: Peers | None = None,
         witness: Witness | None = None,
+        balances: BalanceCache | None = None,
         on_ownership: Callable[[str, int], None] = _tell_nobody,
         pursued: bool = True,
     ) -> None:
@@ -117,6 +120,8 @@ class Lane:
         self._tell = on_ownership
         self._peers = peers
         self._courier: Courier | None = None
+        self._balances = balances
+        self._teller: Teller | None = None
         self._cache = Cache(self._limits.cache_items_max)
         self._room = WaitingRoom(
             self._cache,
@@ -351,6 +356,9 @@ class Lane:
         if self._peers is not None:
             shard = self._place.shard
             self._courier = Courier(self._storage, self._peers, shard, self._own_entry)
+        self._teller = None
+        if self._balances is not None:
+            self._teller = Teller(self._balances, ownership, opened.seq)
         self._beats = beats = Beats(
             self._storage,
             self._cache,
@@ -361,6 +369,7 @@ class Lane:
             finish=self._finish,
             signal=self._signal,
             sent=self._sent,
+            teller=self._teller,
         )
         self._opened_event.set()
         self._room.load_keys_for(KEYS_TAKEOVER_SECONDS)
@@ -419,6 +428,8 @@ class Lane:
                 group.create_task(self._tick(beats))
                 if self._courier is not None:
                     group.create_task(self._courier.run())
+                if self._teller is not None:
+                    group.create_task(self._teller.run())
                 # Not a task: a group that fails in its own end leaves its task marked as cancelled.
                 await self._wait_for_end()
         except* LaneLost:

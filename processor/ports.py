@@ -256,3 +256,45 @@ class Peers(Protocol):
         Returns the position: the number of the last leg from this source whose effect is
         committed there. Raises Unavailable; then they may have arrived or not.
         """
+
+
+class Told(NamedTuple):
+    """What a lane tells the cache of balances at once.
+
+    Rows, by id, of one generation belong together, and to its head.
+    """
+
+    shard: str
+    epoch: int
+    generation: bytes
+    rows: Mapping[str, Account | Merchant]
+    head: tuple[str, int] | None
+    """Incarnation and seq up to which all is told with these rows; None while there is more."""
+    held_at: float
+    """When the lane was last sure of being the owner, in s of the monotonic clock."""
+
+
+class Cached(NamedTuple):
+    """What the cache knows of a row; `row` is None where only its lane's head is known."""
+
+    incarnation: str
+    seq: int
+    """The commit up to which the lane has told everything."""
+    age_seconds: float
+    """For how long the lane may have committed more than that."""
+    generation: bytes
+    row: Account | Merchant | None
+
+
+class BalanceCache(Protocol):
+    """Accounts and merchants as lanes last committed them. Any of it may vanish at any time."""
+
+    @property
+    def is_up(self) -> bool:
+        """Whether anything may be asked now."""
+
+    async def tell(self, told: Told) -> bool:
+        """Keep what is told; False when it is unknown whether all of it is kept."""
+
+    async def find(self, shard: str, row_id: str) -> Cached | None:
+        """Return what is known of a row, None if nothing is or there is no answer in time."""

@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 from kit import read_tokens, serving
 from kit.read_tokens import ReadToken
 from processor import answers, hosting, legs, pages, stored_requests, translate
+from processor.cached_reads import CachedReads
 from processor.domain import ids, refusals
 from processor.domain.accounts import Account
 from processor.domain.commands import Principal
@@ -170,10 +171,9 @@ class Reader(NamedTuple):
 
     async def get_account(self, request: account_pb2.GetAccountRequest) -> Message:
         """Return an account."""
-        read_token = await self.snapshot.head()
         account = await self._account(request.account_id)
         return account_pb2.GetAccountResponse(
-            account=answers.account_message(account), read_token=read_token
+            account=answers.account_message(account), read_token=await self.snapshot.head()
         )
 
     async def list_accounts(self, request: account_pb2.ListAccountsRequest) -> Message:
@@ -235,12 +235,11 @@ class Reader(NamedTuple):
 
     async def get_merchant(self, request: merchant_pb2.GetMerchantRequest) -> Message:
         """Return a merchant."""
-        read_token = await self.snapshot.head()
         merchant = await self.snapshot.merchant(request.merchant_id)
         if merchant is None or not self._owns(merchant.tenant_id, merchant.id):
             raise refusals.MerchantUnknown(merchant_id=request.merchant_id)
         return merchant_pb2.GetMerchantResponse(
-            merchant=answers.merchant_message(merchant), read_token=read_token
+            merchant=answers.merchant_message(merchant), read_token=await self.snapshot.head()
         )
 
     async def get_request(self, request: request_pb2.GetRequestRequest) -> Message:
@@ -325,6 +324,10 @@ METHODS: Final[dict[int, tuple[type[Message], _Method]]] = {
 }
 
 
+_CACHED: Final = frozenset({lane_pb2.METHOD_GET_ACCOUNT, lane_pb2.METHOD_GET_MERCHANT})
+"""What a CachedSnapshot has all that is needed for."""
+
+
 def clock() -> int:
     """Return the time in µs since 1970."""
     return time.time_ns() // 1_000
@@ -334,11 +337,17 @@ class QueryServicer(query_pb2_grpc.QueryServiceServicer):
     """Answers reads with the public response or a refusal."""
 
     def __init__(
-        self, shards: Mapping[str, Queries], keys: Keys, clock: Callable[[], int] = clock
+        self,
+        shards: Mapping[str, Queries],
+        keys: Keys,
+        clock: Callable[[], int] = clock,
+        caches: Mapping[str, CachedReads] | None = None,
     ) -> None:
+        """`caches`, by shard, are asked first for what they may have."""
         self._shards = shards
         self._keys = keys
         self._clock = clock
+        self._caches = caches or {}
 
     async def Read(
         self, request: query_pb2.ReadRequest, context: serving.Context
@@ -350,11 +359,17 @@ class QueryServicer(query_pb2_grpc.QueryServiceServicer):
         message_type, read = METHODS[request.method]
         asked: Any = message_type.FromString(request.request)
         who = translate.principal(request.principal)
+        cache = None
+        if request.method in _CACHED:
+            cache = hosting.part_of(self._caches, request.shard)
+
+        def work(snapshot: Any) -> Awaitable[Message]:
+            return read(Reader(snapshot, who, self._clock(), request.before), asked)
+
         try:
-            found, as_of = await queries.read(
-                lambda snapshot: read(Reader(snapshot, who, self._clock(), request.before), asked),
-                _token(request.read_token or asked.read_token, request.shard),
-            )
+            after = _token(request.read_token or asked.read_token, request.shard)
+            hit = await cache.read(work, after) if cache is not None else None
+            found, as_of = hit or await queries.read(work, after)
         except refusals.Refused as refused:
             return query_pb2.ReadResponse(refusal=_refusal(refused))
         except Unavailable:

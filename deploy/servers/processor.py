@@ -1,6 +1,7 @@
 """The processor process: `python -m deploy.servers.processor [--check]`."""
 
 import asyncio
+import functools
 import secrets
 import time
 from typing import Final
@@ -11,6 +12,7 @@ from kit import internal_auth, logs, metrics, serving, settings
 from kit.shard_map import ShardMap
 from kit.shard_settings import ShardSettings
 from processor import hosting
+from processor.cached_reads import CachedReads
 from processor.directory import Directory, DirectoryServicer
 from processor.keeper import Keeper
 from processor.lane import Lane, Limits
@@ -18,9 +20,11 @@ from processor.peers import NearestPeers, RemotePeers
 from processor.ports import Peers
 from processor.queries import QueryServicer
 from processor.servicer import LaneServicer
+from storage.balances import BalanceCache
 from storage.postgres.lane_store import PostgresLaneStore
 from storage.postgres.queries import PostgresQueries
 from storage.postgres.replicas import ReplicatedQueries
+from storage.redis.address import BadAddress
 from storage.redis.lease import RedisLease
 from storage.redis.witness import RedisWitness
 from storage.shards.store import ShardMapStore
@@ -51,9 +55,20 @@ async def serve(
         processor.peer_targets, processor.internal_token(), newest.hear, changed=news.set
     )
     peers = NearestPeers(lanes, others)
+    balances = _balances(processor)
     for each in shards:
-        lanes[each.shard] = _lane(processor, each, directory, peers)
+        lanes[each.shard] = _lane(processor, each, directory, peers, balances)
     reads = {each.shard: _reads(processor, each, lanes[each.shard]) for each in shards}
+    caches = {
+        each.shard: CachedReads(
+            balances,
+            each.shard,
+            staleness_seconds_max=processor.replica_staleness_seconds_max,
+            incarnation=functools.partial(_incarnation, lanes[each.shard]),
+        )
+        for each in shards
+        if balances is not None
+    }
     directory_url = processor.directory_database_url or shards[0].reading_url
     keys = PostgresQueries(directory_url, "")
     shard_map = ShardMapStore(directory_url)
@@ -64,7 +79,9 @@ async def serve(
     )
     streams = LaneServicer(lanes, shared=bool(processor.peer_targets))
     lane_pb2_grpc.add_LaneServiceServicer_to_server(streams, server)
-    query_pb2_grpc.add_QueryServiceServicer_to_server(QueryServicer(reads, keys), server)
+    query_pb2_grpc.add_QueryServiceServicer_to_server(
+        QueryServicer(reads, keys, caches=caches), server
+    )
     directory_pb2_grpc.add_DirectoryServiceServicer_to_server(DirectoryServicer(directory), server)
     health.add_to(server)
     port = serving.bind(server, processor.processor_listen)
@@ -86,7 +103,8 @@ async def serve(
             group.create_task(shard_map.watch(newest.note)),
             group.create_task(others.run()),
             group.create_task(streams.run()),
-            *(group.create_task(queries.run()) for queries in reads.values()),
+            *(group.create_task(one.run()) for one in reads.values()),
+            *([group.create_task(balances.run())] if balances is not None else ()),
         ]
         await server.start()
         health.set_serving(True)
@@ -110,8 +128,8 @@ async def serve(
         await server.stop(max(stop_by - time.monotonic(), 0.0))
         for task in watching:
             task.cancel()
-    for queries in reads.values():
-        await queries.close()
+    for one in reads.values():
+        await one.close()
     await keys.close()
     await shard_map.close()
     await others.close()
@@ -131,7 +149,11 @@ async def _keep(keeper: Keeper, newest: hosting.NewestMap) -> None:
 
 
 def _lane(
-    processor: settings.ProcessorSettings, shard: ShardSettings, directory: Directory, peers: Peers
+    processor: settings.ProcessorSettings,
+    shard: ShardSettings,
+    directory: Directory,
+    peers: Peers,
+    balances: BalanceCache | None,
 ) -> Lane:
     return Lane(
         PostgresLaneStore(shard.database_url, shard.shard),
@@ -150,9 +172,29 @@ def _lane(
         ),
         on_ownership=directory.note_ownership,
         peers=peers,
+        balances=balances,
         # Nobody else seeks it.
         pursued=not processor.peer_targets,
     )
+
+
+def _incarnation(lane: Lane) -> str:
+    return lane.incarnation
+
+
+def _balances(processor: settings.ProcessorSettings) -> BalanceCache | None:
+    """Return the cache of balances, if there is one."""
+    if not (processor.redis_url and processor.balance_cache):
+        return None
+    try:
+        return BalanceCache(
+            processor.redis_url,
+            processor.internal_token().encode(),
+            entry_seconds=processor.balance_cache_seconds,
+            timeout_seconds=processor.redis_timeout_ms / 1_000,
+        )
+    except BadAddress as bad:
+        raise settings.BadSettings(f"{settings.PREFIX}REDIS_URL: {bad}") from None
 
 
 def _reads(

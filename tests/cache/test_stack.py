@@ -4,15 +4,17 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import asyncpg
 import pytest
 
 import tender
 from deploy.local.stack import Stack, StackOptions
+from tender import accounts
 from tender.calls import Call
-from tests.acceptance.conftest import agree, connect, gauge
+from tender.v1 import account_pb2
+from tests.acceptance.conftest import agree, connect, gauge, samples
 from tests.acceptance.load import Recorder, new_load, open_shop
 from tests.cache.server import Server
 from tests.checker import History
@@ -20,6 +22,7 @@ from tests.checker import History
 ROUND_SECONDS = 0.7
 # Probes are to come in time on a busy machine too.
 PATIENT = {"TENDER_REDIS_TIMEOUT_MS": "100", "TENDER_REPLAY_CACHE": "true"}
+READ_PAUSE_SECONDS = 0.03
 USED_SECONDS_MAX = 20.0
 HANG_SECONDS = 1.5
 CALL_SECONDS_MAX = 5.0
@@ -52,6 +55,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, valkey: Server) -> Iterator[
         replicas=0,
         redis_url=valkey.url,
         gateway_env=PATIENT,
+        processor_env={"TENDER_REDIS_TIMEOUT_MS": "100", "TENDER_BALANCE_CACHE": "true"},
     )
     with Stack(options) as stack:
         yield stack
@@ -90,7 +94,8 @@ async def test_whatever_becomes_of_redis_nothing_is_lost_doubled_or_answered_oth
 ) -> None:
     async with recording(stack) as recorder:
         load = new_load(recorder, await open_shop(recorder))
-        async with load.running():
+        saver = Saver(recorder)
+        async with load.running(), saver.running():
             await asyncio.sleep(ROUND_SECONDS)
             await asyncio.to_thread(valkey.flush)
             await asyncio.sleep(ROUND_SECONDS)
@@ -108,6 +113,49 @@ async def test_whatever_becomes_of_redis_nothing_is_lost_doubled_or_answered_oth
         assert recorder.unknown == 0
         assert len(load.answered) > 100
         assert max(ended - began for began, ended in load.answered) < CALL_SECONDS_MAX
+        assert saver.saved > 10
+        assert from_cache(stack) > 0
+
+
+class Saver:
+    """Brings money in and looks at the balance: at least what was there then, at most all."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self.saved = 0
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        opened = await self._recorder.surely(accounts.create(user_id="saver", currency_code="EUR"))
+        saving = asyncio.create_task(self._save(opened.account.id))
+        yield
+        saving.cancel()
+        with suppress(asyncio.CancelledError):
+            await saving
+
+    async def _save(self, account_id: str) -> None:
+        client = self._recorder.client
+        while True:
+            call = accounts.transfer(
+                source_account_id="world",
+                destination_account_id=account_id,
+                amount=tender.Money(currency_code="EUR", minor_units=1),
+            )
+            done = await self._recorder.surely(call)
+            self.saved += 1
+            for token in (done.read_token, ""):
+                asked = account_pb2.GetAccountRequest(account_id=account_id, read_token=token)
+                read = await client.invoke(Call(accounts.GET, asked, None))
+                [as_of] = read.as_of
+                posted = read.account.posted.minor_units
+                assert posted == self.saved or (not token and posted < self.saved)
+                assert as_of.as_of_seq >= int((token or "..0").split(".")[2])
+                await asyncio.sleep(READ_PAUSE_SECONDS)
+
+
+def from_cache(stack: Stack) -> float:
+    reads = samples(stack.endpoints.processor_metrics, "tender_reads_total")
+    return sum(one.value for one in reads if one.labels["source"] == "cache")
 
 
 async def test_repeats_cost_neither_a_statement_nor_the_lane(stack: Stack) -> None:

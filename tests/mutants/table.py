@@ -13,6 +13,7 @@ LANE: Final = "tests/lane/test_lane.py::"
 FAULTS: Final = "tests/lane/test_faults.py::"
 AHEAD: Final = "tests/lane/test_ahead.py::"
 REPLAYS: Final = "tests/cache/test_replays.py::"
+BALANCES: Final = "tests/cache/test_balances.py::"
 BUCKETS: Final = "tests/lane/test_ownership.py::"
 LANE_GAPS: Final = "tests/lane/test_mutant_gaps.py::"
 
@@ -340,5 +341,19 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
         "    if allowed.isdisjoint(identity.scopes):",
         "    if not allowed:",
         ("tests/gateway/test_access.py::test_each_role_gets_exactly_what_the_table_allows",),
+    ),
+    "balances-of-any-generation": Mutant(
+        "A balance that the cache missed is told in its older form beside a newer commit.",
+        "storage/balances.py",
+        "        if known.generation != generation:\n            return None\n",
+        "",
+        (BALANCES + "test_what_the_cache_did_not_hear_is_not_told_in_an_older_form",),
+    ),
+    "late-balances-heard": Mutant(
+        "An owner that lost its lane overwrites what the new one tells of balances.",
+        "storage/redis/lua/balances.lua",
+        "string.sub(known, 1, 32) > since",
+        "false",
+        (BALANCES + "test_an_owner_that_lost_the_lane_is_not_heard",),
     ),
 }
