@@ -127,9 +127,18 @@ class Wallet:
         fee_back = max(
             0, schedule.returned(payment.fee, payment.captured, refunded) - payment.fee_refunded
         )
-        refund_id = draft.context.mint.next(ids.REFUND, ids.bucket_of_id(payment.id))
+        refund = Refund(
+            id=draft.context.mint.next(ids.REFUND, ids.bucket_of_id(payment.id)),
+            payment_id=payment.id,
+            state=RefundState.PENDING if settlement is None else RefundState.SUCCEEDED,
+            amount=amount,
+            currency=payment.currency,
+            fee_refunded=fee_back,
+            description=description,
+            created_at=draft.context.now,
+        )
         if settlement is None:
-            return self._ask_for_refund(draft, payment, refund_id, amount, fee_back, description)
+            return self._ask_for_refund(draft, payment, refund)
         if fee_back:
             fees = draft.own_account(payment.tenant_id, accounts.Kind.FEES, payment.currency)
             require_open(fees)
@@ -141,7 +150,7 @@ class Wallet:
                 fee_back,
                 Reason.FEE_REFUND,
                 payment_id=payment.id,
-                refund_id=refund_id,
+                refund_id=refund.id,
             )
         settlement = draft.account(settlement.id)
         if not settlement.covers(amount):
@@ -152,40 +161,14 @@ class Wallet:
             amount,
             Reason.REFUND,
             payment_id=payment.id,
-            refund_id=refund_id,
+            refund_id=refund.id,
             description=description,
         )
-        refund = draft.put_refund(
-            Refund(
-                id=refund_id,
-                payment_id=payment.id,
-                state=RefundState.SUCCEEDED,
-                amount=amount,
-                currency=payment.currency,
-                fee_refunded=fee_back,
-                description=description,
-                created_at=draft.context.now,
-            )
-        )
-        after = draft.put_payment(
-            payment._replace(
-                refunded=payment.refunded + amount,
-                fee_refunded=payment.fee_refunded + fee_back,
-                version=payment.version + 1,
-                updated_at=draft.context.now,
-            ),
-            "payment_refunded",
-        )
-        return after, refund
+        after = payment._replace(refunded=payment.refunded + amount)
+        return self._record(draft, after, refund, "payment_refunded")
 
     def _ask_for_refund(
-        self,
-        draft: Draft,
-        payment: Payment,
-        refund_id: str,
-        amount: int,
-        fee_back: int,
-        description: str,
+        self, draft: Draft, payment: Payment, refund: Refund
     ) -> tuple[Payment, Refund]:
         """Reserve the amount, and ask the merchant's shard to give it."""
         draft.send(
@@ -194,33 +177,28 @@ class Wallet:
             payment.tenant_id,
             account_id=payment.settlement_account_id,
             remote_account_id=payment.payer_account_id,
-            amount=amount,
+            amount=refund.amount,
             currency=payment.currency,
-            fee=fee_back,
+            fee=refund.fee_refunded,
             payment_id=payment.id,
-            refund_id=refund_id,
-            description=description,
+            refund_id=refund.id,
+            description=refund.description,
         )
-        refund = draft.put_refund(
-            Refund(
-                id=refund_id,
-                payment_id=payment.id,
-                state=RefundState.PENDING,
-                amount=amount,
-                currency=payment.currency,
-                fee_refunded=fee_back,
-                description=description,
-                created_at=draft.context.now,
-            )
-        )
+        after = payment._replace(refund_pending=payment.refund_pending + refund.amount)
+        return self._record(draft, after, refund, "refund_requested")
+
+    def _record(
+        self, draft: Draft, payment: Payment, refund: Refund, event: str
+    ) -> tuple[Payment, Refund]:
+        """Put down a refund and the payment that counts it."""
+        draft.put_refund(refund)
         after = draft.put_payment(
             payment._replace(
-                refund_pending=payment.refund_pending + amount,
-                fee_refunded=payment.fee_refunded + fee_back,
+                fee_refunded=payment.fee_refunded + refund.fee_refunded,
                 version=payment.version + 1,
                 updated_at=draft.context.now,
             ),
-            "refund_requested",
+            event,
         )
         return after, refund
 
