@@ -39,13 +39,17 @@ class Teller:
 
     def committed(self, batch: Batch) -> None:
         """Take note of a commit."""
+        self._seq = batch.seq
+        self.held()
+        if batch.buckets is not None:
+            # What leaves is another lane's to tell, and what stays comes with its next change.
+            self._begin_anew()
+            return
         rows = self._rows
         for account in batch.accounts:
             rows[account.row.id] = account.row
         for merchant in batch.merchants:
             rows[merchant.row.id] = merchant.row
-        self._seq = batch.seq
-        self.held()
 
     def held(self) -> None:
         """Take note that the lane was just found to be the owner's still."""
@@ -66,17 +70,16 @@ class Teller:
             # The cache learns what time it is there: without, it takes no head.
             self._is_new = False
             await self._cache.tell(Told(shard, epoch, self._generation, {}, None, 0.0))
-        rows, self._rows = self._rows, {}
+        generation, rows, self._rows = self._generation, self._rows, {}
         self._renewed_at = time.monotonic()
         head, held_at = (incarnation, self._seq), self._held_at
         parts = _parts(rows)
         for number, part in enumerate(parts, 1):
-            whole = head if number == len(parts) else None
-            if not await self._cache.tell(
-                Told(shard, epoch, self._generation, part, whole, held_at)
-            ):
-                self._begin_anew()
+            if generation is not self._generation:
                 return
+            whole = head if number == len(parts) else None
+            if not await self._cache.tell(Told(shard, epoch, generation, part, whole, held_at)):
+                self._begin_anew()
 
     def _begin_anew(self) -> None:
         """Let all that was told count for nothing: some of it may be missing."""

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from processor.domain.accounts import Account
 from processor.domain.reads import AsOf
 from processor.domain.refusals import AccountUnknown
 from processor.lane import Lane
-from processor.ports import Ownership, Told
+from processor.ports import Changed, Ownership, Told
 from processor.queries import Reader
 from processor.telling import Teller
 from storage.balances import HEAD_MS, BalanceCache
@@ -31,6 +32,9 @@ TIMEOUT_SECONDS = 0.1
 STALE_SECONDS_MAX = 2.0
 HUNG_SECONDS = 0.5
 ENOUGH_SECONDS = 10.0
+
+
+ACCOUNT = Account("a", "t", "u", "K", "EUR", "OPEN", 0, 0, 0, 1, 0, 0, "", "")
 
 
 class Desk:
@@ -343,21 +347,27 @@ async def test_many_rows_are_told_in_bounded_calls_and_counted_when_all_are(
         assert [await desk.posted(one) for one in ids] == [8, *[7] * 19]
 
 
+class Forgetful:
+    """A cache that loses one call."""
+
+    is_up = True
+
+    def __init__(self, lost: int) -> None:
+        self.told: list[Told] = []
+        self.lost = lost
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    async def tell(self, told: Told) -> bool:
+        self.told.append(told)
+        self.meanwhile()
+        return len(self.told) != self.lost
+
+    async def find(self, shard: str, row_id: str) -> None:
+        return None
+
+
 async def test_a_part_that_is_lost_lets_no_head_follow() -> None:
-    class Forgetful:
-        is_up = True
-
-        def __init__(self) -> None:
-            self.told: list[Told] = []
-
-        async def tell(self, told: Told) -> bool:
-            self.told.append(told)
-            return len(self.told) != 3
-
-        async def find(self, shard: str, row_id: str) -> None:
-            return None
-
-    cache = Forgetful()
+    cache = Forgetful(3)
     teller = Teller(cache, Ownership("s1", 1, "me", "first"), 5)
     account = Account("a", "t", "u", "K", "EUR", "OPEN", 0, 0, 0, 1, 0, 0, "", "")
     teller._rows = {str(number): account for number in range(1_000)}
@@ -370,6 +380,30 @@ async def test_a_part_that_is_lost_lets_no_head_follow() -> None:
     assert first.head is lost.head is None
     assert first.generation == lost.generation != after.generation
     assert (after.rows, after.head) == ({}, ("first", 5))
+
+
+async def test_buckets_that_leave_take_along_what_was_told_of_them() -> None:
+    cache = Forgetful(0)
+    teller = Teller(cache, Ownership("s1", 1, "me", "first"), 5)
+    teller._rows = {str(number): ACCOUNT for number in range(1_000)}
+    leaving: Any = SimpleNamespace(
+        seq=6, accounts=[Changed(1, ACCOUNT)], merchants=[], buckets=object()
+    )
+
+    def leave_once() -> None:
+        if len(cache.told) == 2:
+            teller.committed(leaving)
+
+    cache.meanwhile = leave_once
+    running = asyncio.create_task(teller.run())
+    await until(lambda: len(cache.told) == 4)
+    running.cancel()
+    await asyncio.wait([running])
+
+    _, before, _, after = cache.told
+    assert before.head is None
+    assert before.generation != after.generation
+    assert (after.rows, after.head) == ({}, ("first", 6))
 
 
 async def test_a_cluster_keeps_a_shard_s_rows_together(start_server: StartServer) -> None:

@@ -349,6 +349,13 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
         "",
         (BALANCES + "test_what_the_cache_did_not_hear_is_not_told_in_an_older_form",),
     ),
+    "balances-of-what-left": Mutant(
+        "A balance that moved to another shard is still told as it was here.",
+        "processor/telling.py",
+        "        if batch.buckets is not None:\n",
+        "        if False:\n",
+        (BALANCES + "test_buckets_that_leave_take_along_what_was_told_of_them",),
+    ),
     "late-balances-heard": Mutant(
         "An owner that lost its lane overwrites what the new one tells of balances.",
         "storage/redis/lua/balances.lua",
