@@ -159,16 +159,26 @@ async def test_a_reader_who_names_a_commit_finds_it_or_nothing(desk: Desk) -> No
     assert await desk.posted(ada, after=f"s2.{ahead.incarnation}.1") is None
 
 
+@pytest.mark.parametrize("accident", ["hung", "lost"])
 async def test_what_the_cache_did_not_hear_is_not_told_in_an_older_form(
-    desk: Desk, server: Server
+    desk: Desk, server: Server, monkeypatch: pytest.MonkeyPatch, accident: str
 ) -> None:
+    async def lose(told: Told) -> bool:
+        return False
+
     ada, ben = await desk.caller.account("ada", 1_000), await desk.caller.account("ben")
     await desk.comes(ada, await desk.fund(ben, 1))
 
-    with server.paused():
+    if accident == "hung":
+        with server.paused():
+            await desk.fund(ada, 500)
+            # Whatever the node does with what it was sent, nobody waits for it.
+            await asyncio.sleep(HUNG_SECONDS)
+    else:
+        monkeypatch.setattr(desk.cache, "tell", lose)
         await desk.fund(ada, 500)
-        # Whatever the node does with what it was sent, nobody waits for it.
-        await asyncio.sleep(HUNG_SECONDS)
+        await asyncio.sleep(0.1)
+        monkeypatch.undo()
     await until(lambda: desk.cache.is_up)
     await desk.comes(ben, await desk.fund(ben, 1))
 
@@ -202,7 +212,8 @@ async def test_an_owner_that_lost_the_lane_is_not_heard(desk: Desk) -> None:
     ada = await desk.caller.account("ada", 1_000)
     await desk.comes(ada, "")
     row = row_of(desk, ada)
-    late = Told("s1", 0, b"generation", {ada: row._replace(posted=1)}, ("older", 99), 0.0)
+    now = time.monotonic() + 1
+    late = Told("s1", 0, b"generation", {ada: row._replace(posted=1)}, ("older", 99), now)
 
     assert not await desk.cache.tell(late)
     assert not await desk.cache.tell(late._replace(head=None))
@@ -322,6 +333,7 @@ async def test_what_nobody_committed_is_left_to_postgres(desk: Desk) -> None:
 
 
 async def test_a_slow_cache_is_begun_anew(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    await desk.comes(await desk.caller.account("ben"), "")
     monkeypatch.setattr("processor.telling.ROWS_WAITING_MAX", 0)
     ada = await desk.caller.account("ada", 1_000)
     await asyncio.sleep(0.2)

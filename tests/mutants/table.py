@@ -347,7 +347,7 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
         "storage/balances.py",
         "        if known.generation != generation:\n            return None\n",
         "",
-        (BALANCES + "test_what_the_cache_did_not_hear_is_not_told_in_an_older_form",),
+        (BALANCES + "test_what_the_cache_did_not_hear_is_not_told_in_an_older_form[lost]",),
     ),
     "balances-of-what-left": Mutant(
         "A balance that moved to another shard is still told as it was here.",
@@ -358,9 +358,9 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
     ),
     "late-balances-heard": Mutant(
         "An owner that lost its lane overwrites what the new one tells of balances.",
-        "storage/redis/lua/balances.lua",
-        "string.sub(known, 1, 32) > since",
-        "false",
+        "storage/balances.py",
+        "% (told.epoch, time_ms)",
+        "% (1, time_ms)",
         (BALANCES + "test_an_owner_that_lost_the_lane_is_not_heard",),
     ),
 }
