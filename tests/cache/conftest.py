@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.local import valkey
 from tests.cache.server import Server
 from tests.gateway.conftest import free_address, until
 
@@ -12,12 +13,18 @@ StartServer = Callable[..., Server]
 
 
 @pytest.fixture
-def start_server(tmp_path: Path) -> Iterator[StartServer]:
+def program() -> Path:
+    """What servers are started from."""
+    return valkey.embedded_program()
+
+
+@pytest.fixture
+def start_server(tmp_path: Path, program: Path) -> Iterator[StartServer]:
     """Start servers that end with the test."""
     started: list[Server] = []
 
     def start(*options: str, **given: str) -> Server:
-        server = Server(tmp_path, *options, **given)
+        server = Server(tmp_path, *options, program=program, **given)
         started.append(server)
         return server
 

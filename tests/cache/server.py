@@ -1,4 +1,4 @@
-"""A Valkey of a test's own, that may be paused, killed and started again on its port."""
+"""A Valkey or Redis of a test's own, that may be paused, killed and started again on its port."""
 
 import os
 import signal
@@ -20,12 +20,15 @@ PASSWORD = "of-the-tests"
 class Server:
     """One server; what it is started with beyond its port is the test's."""
 
-    def __init__(self, folder: Path, *options: str, password: str = PASSWORD) -> None:
+    def __init__(
+        self, folder: Path, *options: str, password: str = PASSWORD, program: Path | None = None
+    ) -> None:
         host, _, port = free_address().rpartition(":")
         self.host, self.port, self.password = host, int(port), password
         self._folder = folder / f"valkey-{port}"
         self._folder.mkdir(parents=True)
         self._options = options
+        self._program = program or valkey.embedded_program()
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
 
@@ -48,7 +51,7 @@ class Server:
         configuration.touch()
         self._process = subprocess.Popen(
             [
-                *(str(valkey.embedded_program()), str(configuration)),
+                *(str(self._program), str(configuration)),
                 *("--bind", self.host, "--port", str(self.port), "--save", ""),
                 *("--appendonly", "no", "--dir", str(self._folder), *login, *self._options),
             ],
