@@ -42,9 +42,12 @@ def create(
     return Call(CREATE, request, timeout, key)
 
 
-def get(*, account_id: str, timeout: float | None = None) -> Call[pb.GetAccountResponse]:
+def get(
+    *, account_id: str, read_token: str = "", timeout: float | None = None
+) -> Call[pb.GetAccountResponse]:
     """Returns an account with its balances."""
-    return Call(GET, pb.GetAccountRequest(account_id=account_id), timeout)
+    request = pb.GetAccountRequest(account_id=account_id, read_token=read_token)
+    return Call(GET, request, timeout)
 
 
 def page(
@@ -52,10 +55,13 @@ def page(
     user_id: str = "",
     page_size: int = 0,
     page_token: str = "",
+    read_token: str = "",
     timeout: float | None = None,
 ) -> Call[pb.ListAccountsResponse]:
     """Returns accounts, newest first."""
-    request = pb.ListAccountsRequest(user_id=user_id, page_size=page_size, page_token=page_token)
+    request = pb.ListAccountsRequest(
+        user_id=user_id, page_size=page_size, page_token=page_token, read_token=read_token
+    )
     return Call(LIST, request, timeout)
 
 
@@ -111,21 +117,31 @@ def transfer(
 
 
 def transfers_page(
-    *, account_id: str, page_size: int = 0, page_token: str = "", timeout: float | None = None
+    *,
+    account_id: str,
+    page_size: int = 0,
+    page_token: str = "",
+    read_token: str = "",
+    timeout: float | None = None,
 ) -> Call[pb.ListTransfersResponse]:
     """Returns an account's transfers, newest first."""
     request = pb.ListTransfersRequest(
-        account_id=account_id, page_size=page_size, page_token=page_token
+        account_id=account_id, page_size=page_size, page_token=page_token, read_token=read_token
     )
     return Call(LIST_TRANSFERS, request, timeout)
 
 
 def balance_at(
-    *, account_id: str, time: datetime.datetime, timeout: float | None = None
+    *,
+    account_id: str,
+    time: datetime.datetime,
+    read_token: str = "",
+    timeout: float | None = None,
 ) -> Call[pb.GetBalanceAtResponse]:
     """Returns the posted balance at a past moment, which names its time zone."""
     if time.tzinfo is None:
         raise ValueError("The moment names no time zone; use datetime.UTC.")
     moment = Timestamp()
     moment.FromDatetime(time)
-    return Call(BALANCE_AT, pb.GetBalanceAtRequest(account_id=account_id, time=moment), timeout)
+    request = pb.GetBalanceAtRequest(account_id=account_id, time=moment, read_token=read_token)
+    return Call(BALANCE_AT, request, timeout)

@@ -33,9 +33,12 @@ def create(
     return Call(CREATE, request, timeout, key)
 
 
-def get(*, merchant_id: str, timeout: float | None = None) -> Call[pb.GetMerchantResponse]:
+def get(
+    *, merchant_id: str, read_token: str = "", timeout: float | None = None
+) -> Call[pb.GetMerchantResponse]:
     """Returns a merchant."""
-    return Call(GET, pb.GetMerchantRequest(merchant_id=merchant_id), timeout)
+    request = pb.GetMerchantRequest(merchant_id=merchant_id, read_token=read_token)
+    return Call(GET, request, timeout)
 
 
 def update(

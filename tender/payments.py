@@ -106,16 +106,21 @@ def reverse(
     return Call(REVERSE, request, timeout, key)
 
 
-def get(*, payment_id: str, timeout: float | None = None) -> Call[pb.GetPaymentResponse]:
+def get(
+    *, payment_id: str, read_token: str = "", timeout: float | None = None
+) -> Call[pb.GetPaymentResponse]:
     """Returns a payment and its refunds."""
-    return Call(GET, pb.GetPaymentRequest(payment_id=payment_id), timeout)
+    request = pb.GetPaymentRequest(payment_id=payment_id, read_token=read_token)
+    return Call(GET, request, timeout)
 
 
 def find(
-    *, merchant_id: str, request_id: str, timeout: float | None = None
+    *, merchant_id: str, request_id: str, read_token: str = "", timeout: float | None = None
 ) -> Call[pb.GetPaymentResponse]:
     """Returns the payment that an authorization with this request_id made, and its refunds."""
-    request = pb.GetPaymentRequest(merchant_id=merchant_id, request_id=request_id)
+    request = pb.GetPaymentRequest(
+        merchant_id=merchant_id, request_id=request_id, read_token=read_token
+    )
     return Call(GET, request, timeout)
 
 
@@ -125,6 +130,7 @@ def page(
     payer_account_id: str = "",
     page_size: int = 0,
     page_token: str = "",
+    read_token: str = "",
     timeout: float | None = None,
 ) -> Call[pb.ListPaymentsResponse]:
     """Returns payments, newest first."""
@@ -133,5 +139,6 @@ def page(
         payer_account_id=payer_account_id,
         page_size=page_size,
         page_token=page_token,
+        read_token=read_token,
     )
     return Call(LIST, request, timeout)

@@ -6,6 +6,9 @@ from tender.v1 import request_pb2 as pb
 GET = Method.of("RequestService/GetRequest", pb.GetRequestResponse)
 
 
-def get(*, request_id: str, timeout: float | None = None) -> Call[pb.GetRequestResponse]:
+def get(
+    *, request_id: str, read_token: str = "", timeout: float | None = None
+) -> Call[pb.GetRequestResponse]:
     """Returns what is stored of a call that changed something, with the answer it got."""
-    return Call(GET, pb.GetRequestRequest(request_id=request_id), timeout)
+    request = pb.GetRequestRequest(request_id=request_id, read_token=read_token)
+    return Call(GET, request, timeout)

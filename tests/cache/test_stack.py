@@ -13,7 +13,6 @@ import tender
 from deploy.local.stack import Stack, StackOptions
 from tender import accounts
 from tender.calls import Call
-from tender.v1 import account_pb2
 from tests.acceptance.conftest import agree, connect, gauge, samples
 from tests.acceptance.load import Recorder, new_load, open_shop
 from tests.cache.server import Server
@@ -144,8 +143,7 @@ class Saver:
             done = await self._recorder.surely(call)
             self.saved += 1
             for token in (done.read_token, ""):
-                asked = account_pb2.GetAccountRequest(account_id=account_id, read_token=token)
-                read = await client.invoke(Call(accounts.GET, asked, None))
+                read = await client.get_account(account_id=account_id, read_token=token)
                 [as_of] = read.as_of
                 posted = read.account.posted.minor_units
                 assert posted == self.saved or (not token and posted < self.saved)

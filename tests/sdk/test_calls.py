@@ -1,5 +1,6 @@
 """Calls of both clients against a real server: deadlines, retries and what they raise."""
 
+import datetime
 from collections.abc import Callable
 from typing import Any
 
@@ -7,7 +8,8 @@ import grpc
 import pytest
 
 import tender
-from tender import errors
+from tender import accounts, errors, merchants, payments, requests
+from tender.calls import Call
 from tests.sdk.conftest import SILENCE, Caller, Fault, Script
 
 Code = grpc.StatusCode
@@ -80,11 +82,11 @@ async def test_a_passing_failure_is_retried_with_the_same_request(
 
     answer = await call("authorize_payment", **PAYMENT)
 
-    requests = [seen.request for seen in script.seen]
+    sent = [seen.request for seen in script.seen]
     assert answer.payment.id == "pay_1"
-    assert len(requests) == 3
-    assert requests[0].request_id
-    assert requests[0] == requests[1] == requests[2]
+    assert len(sent) == 3
+    assert sent[0].request_id
+    assert sent[0] == sent[1] == sent[2]
 
 
 @pytest.mark.parametrize("fault", NOT_RETRIED, ids=named)
@@ -252,3 +254,26 @@ async def test_channels_are_connections_of_their_own(connect: Connect, script: S
         await call("get_payment", payment_id="pay_1")
 
     assert len({seen.peer for seen in script.seen}) == 3
+
+
+READS: list[tuple[Callable[..., Call[Any]], dict[str, Any]]] = [
+    (payments.get, {"payment_id": "pay_1"}),
+    (payments.find, {"merchant_id": "mer_1", "request_id": "order-1"}),
+    (payments.page, {"merchant_id": "mer_1"}),
+    (accounts.get, {"account_id": "acc_1"}),
+    (accounts.page, {"user_id": "ada"}),
+    (accounts.transfers_page, {"account_id": "acc_1"}),
+    (accounts.balance_at, {"account_id": "acc_1", "time": datetime.datetime.now(datetime.UTC)}),
+    (merchants.get, {"merchant_id": "mer_1"}),
+    (requests.get, {"request_id": "order-1"}),
+]
+
+
+@pytest.mark.parametrize(("read", "given"), READS)
+def test_a_read_brings_the_token_of_an_earlier_answer(
+    read: Callable[..., Call[Any]], given: dict[str, Any]
+) -> None:
+    with_token: Any = read(**given, read_token="s1.abc.7").request
+    without: Any = read(**given).request
+
+    assert (with_token.read_token, without.read_token) == ("s1.abc.7", "")
