@@ -1,0 +1,58 @@
+"""How a page of copied rows and the position of a copy are written down on their way by the mover.
+
+Both are JSON. The mover reads neither: it carries them from one lane to the other.
+"""
+
+from typing import Final
+
+import msgspec
+
+from processor.domain.copies import CopiedKey, Page
+from processor.domain.payments import Payment, Refund
+from processor.domain.view import Position
+
+
+class Unreadable(ValueError):
+    """What came is not a page or not a position."""
+
+
+class _Page(msgspec.Struct, forbid_unknown_fields=True):
+    bucket: str
+    after: Position | None
+    to: Position
+    payments: tuple[Payment, ...]
+    refunds: tuple[Refund, ...]
+    keys: tuple[CopiedKey, ...]
+
+
+assert _Page.__struct_fields__ == Page._fields
+
+_encode: Final = msgspec.json.Encoder().encode
+_decode_page: Final = msgspec.json.Decoder(_Page).decode
+_decode_position: Final = msgspec.json.Decoder(Position).decode
+
+
+def encode_page(page: Page) -> bytes:
+    """Return the text of a page."""
+    return _encode(_Page(*page))
+
+
+def decode_page(text: bytes) -> Page:
+    """Return the page of a text. Raises Unreadable."""
+    try:
+        return Page._make(msgspec.structs.astuple(_decode_page(text)))
+    except msgspec.MsgspecError as error:
+        raise Unreadable(str(error)) from error
+
+
+def encode_position(position: Position | None) -> str:
+    """Return the text of a position; empty for none."""
+    return _encode(position).decode() if position is not None else ""
+
+
+def decode_position(text: str) -> Position | None:
+    """Return the position of a text, None for an empty one. Raises Unreadable."""
+    try:
+        return _decode_position(text) if text else None
+    except msgspec.MsgspecError as error:
+        raise Unreadable(str(error)) from error
