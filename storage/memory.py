@@ -156,7 +156,10 @@ class MemoryLaneStore:
         expired = {
             payment.payer_account_id
             for payment in self._database.payments.values()
-            if payment.capturable and (payment.hold_expires_at or now + 1) <= now
+            if payment.capturable
+            and (payment.hold_expires_at or now + 1) <= now
+            and payment.payer_account_id in self._database.accounts
+            and self._database.accounts[payment.payer_account_id].held
         }
         old = [
             place

@@ -67,6 +67,14 @@ class Buckets(NamedTuple):
             return True
         return self.state_of(_NUMBERS[name]) in (OWNED, FROZEN)
 
+    def shard_of(self, home: str) -> str:
+        """Return the shard that a bucket has moved to from here; empty if it has not."""
+        bucket = _NUMBERS.get(home.partition("/")[2], -1)
+        for one in self.ranges:
+            if one.first_bucket <= bucket <= one.last_bucket:
+                return one.shard
+        return ""
+
     def with_state(
         self, first_bucket: int, last_bucket: int, state: str, shard: str = ""
     ) -> "Buckets":

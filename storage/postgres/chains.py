@@ -116,6 +116,7 @@ BALANCE_AT: Final = f"""
          WHERE t.id = coalesce(
                 (SELECT m.transfer_id
                    FROM account_marks AS m
+                   JOIN transfers AS x ON x.id = m.transfer_id
                   WHERE m.account_id = $1 AND m.transfer_id >= $2
                   ORDER BY m.transfer_id
                   LIMIT 1),
@@ -136,4 +137,5 @@ BALANCE_AT: Final = f"""
      LIMIT 1
 """
 """Walks back to time $3 from the first mark after it ($2 sorts before every id of later), or from
-the newest transfer; no row when there is none at all."""
+the newest transfer; no row when there is none at all. A list may go on at another shard, where the
+account came from: then the walk does not arrive."""

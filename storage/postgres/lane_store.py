@@ -100,9 +100,13 @@ SELECT r.*
 
 _DUE_HOLDS = """
 SELECT DISTINCT payer_account_id
-  FROM (SELECT payer_account_id FROM payments
-         WHERE capturable > 0 AND hold_expires_at <= $1
-         ORDER BY hold_expires_at LIMIT $2) AS due
+  FROM (SELECT p.payer_account_id
+          FROM payments AS p
+          JOIN accounts AS a ON a.id = p.payer_account_id
+         WHERE p.capturable > 0 AND p.hold_expires_at <= $1
+           -- Of an account that went to another shard, or is to come, nothing is held here.
+           AND a.held > 0
+         ORDER BY p.hold_expires_at LIMIT $2) AS due
 """
 
 _REFUNDS = f"SELECT {rows.REFUND_COLUMNS} FROM refunds WHERE id = ANY($1::text::text[])"
