@@ -83,6 +83,7 @@ async def copy(
         position=copying.encode_position(page.to),
         head_seq=lane.committed_seq,
         seq=0 if page.to.place else page.to.seq,
+        rows=len(page.payments) + len(page.refunds) + len(page.keys),
     )
 
 

@@ -153,7 +153,8 @@ class Decider:
             copied = copies.take(self._cache, self.place, command.page)
             if copied is None:
                 return Reply(reason=COPY_STANDS)
-            batch.absorb(Changes(deleted_keys=copied.outdated_keys, copied=copied))
+            if copied.changes(self._cache.copied(command.bucket)):
+                batch.absorb(Changes(deleted_keys=copied.outdated_keys, copied=copied))
         return Reply()
 
     def _expire(self, account_id: str, batch: OpenBatch) -> int:

@@ -43,6 +43,10 @@ class Copied(NamedTuple):
     keys: "tuple[CopiedKey, ...]" = ()
     outdated_keys: "tuple[tuple[str, str], ...]" = ()
 
+    def changes(self, known: Position | None) -> bool:
+        """Say whether there is anything to write, where the copy is at `known`."""
+        return self.position != known or bool(self.payments or self.refunds or self.keys)
+
 
 def take(view: View, place: Place, page: Page) -> Copied | None:
     """Return what a page changes here; None if it does not continue what is here.

@@ -221,16 +221,18 @@ class CopyBucketRequest(_message.Message):
     def __init__(self, shard: _Optional[str] = ..., bucket: _Optional[int] = ..., position: _Optional[str] = ...) -> None: ...
 
 class CopyBucketResponse(_message.Message):
-    __slots__ = ("page", "position", "head_seq", "seq")
+    __slots__ = ("page", "position", "head_seq", "seq", "rows")
     PAGE_FIELD_NUMBER: _ClassVar[int]
     POSITION_FIELD_NUMBER: _ClassVar[int]
     HEAD_SEQ_FIELD_NUMBER: _ClassVar[int]
     SEQ_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
     page: bytes
     position: str
     head_seq: int
     seq: int
-    def __init__(self, page: _Optional[bytes] = ..., position: _Optional[str] = ..., head_seq: _Optional[int] = ..., seq: _Optional[int] = ...) -> None: ...
+    rows: int
+    def __init__(self, page: _Optional[bytes] = ..., position: _Optional[str] = ..., head_seq: _Optional[int] = ..., seq: _Optional[int] = ..., rows: _Optional[int] = ...) -> None: ...
 
 class TakeCopiesRequest(_message.Message):
     __slots__ = ("shard", "bucket", "page")
