@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -23,6 +24,8 @@ from processor.domain import ids
 from processor.domain.ownership import NAMES
 from storage.shards.store import ShardMapStore
 from storage.verify import verify, verify_shards
+from tender import accounts as accounts_of
+from tender import merchants, payments
 from tests.conftest import Shard, fresh_shard
 from tests.gateway import conftest
 from tests.gateway.scripted import PEPPER, TOKEN
@@ -287,23 +290,26 @@ class Shopping:
             self.longest_seconds = max(self.longest_seconds, time.monotonic() - began)
             self.paid[request_id] = answer.payment.id
 
-    async def pay(self, request_id: str) -> tender.AuthorizePaymentResponse:
-        return await self._client.authorize_payment(
+    async def pay(self, request_id: str) -> Any:
+        call = payments.authorize(
             payer_account_id=self._payer,
             merchant_id=self._merchant,
             amount=tender.money("EUR", 1),
             request_id=request_id,
         )
+        return await self._client.invoke(call)
 
 
 async def test_a_bucket_with_users_moves_while_they_pay(company: Company) -> None:
     async with serving(company) as client:
         user = user_in(100, 400)
         payer = (await client.create_account(user_id=user, currency_code="EUR")).account.id
-        await client.create_transfer(
-            source_account_id="world",
-            destination_account_id=payer,
-            amount=tender.money("EUR", 100_000),
+        await client.invoke(
+            accounts_of.transfer(
+                source_account_id="world",
+                destination_account_id=payer,
+                amount=tender.money("EUR", 100_000),
+            )
         )
         merchant = await new_merchant(client, user_in(401, 500))
         shopping = [Shopping(client, payer, merchant) for _ in range(3)]
@@ -315,11 +321,9 @@ async def test_a_bucket_with_users_moves_while_they_pay(company: Company) -> Non
             each.stopping = True
         await asyncio.gather(*going)
         paid = {request_id: name for each in shopping for request_id, name in each.paid.items()}
-        again = [
-            (await shopping[0].pay(request_id)).payment.id for request_id in list(paid)[::10]
-        ]
-        account = (await client.get_account(account_id=payer)).account
-        listed = [one.id async for one in client.list_payments(merchant_id=merchant)]
+        again = [(await shopping[0].pay(request_id)).payment.id for request_id in list(paid)[::10]]
+        account = (await client.invoke(accounts_of.get(account_id=payer))).account
+        listed = await all_of(client, merchant)
         back = await move(company, str(bucket), "s2", "--undo")
 
     assert moved.exit_code == 0, moved.stderr
@@ -348,7 +352,20 @@ async def new_merchant(client: tender.Client, reference: str) -> str:
             basis_points=0, fixed_minor_units=0, refund_policy=tender.FEE_REFUND_POLICY_KEEP
         ),
     )
-    created = await client.create_merchant(
-        reference=reference, display_name="Shop", settlement_terms=[terms]
+    created = await client.invoke(
+        merchants.create(reference=reference, display_name="Shop", settlement_terms=[terms])
     )
-    return created.merchant.id
+    merchant_id: str = created.merchant.id
+    return merchant_id
+
+
+async def all_of(client: tender.Client, merchant_id: str) -> list[str]:
+    """Return the ids of a merchant's payments, page by page over all shards."""
+    found: list[str] = []
+    page_token = ""
+    while True:
+        page = await client.invoke(payments.page(merchant_id=merchant_id, page_token=page_token))
+        found += [one.id for one in page.payments]
+        page_token = page.next_page_token
+        if not page_token:
+            return found
