@@ -9,7 +9,7 @@ import msgspec
 
 from processor.domain.copies import CopiedKey, Page
 from processor.domain.payments import Payment, Refund
-from processor.domain.view import Position
+from processor.domain.view import Key, Position
 
 
 class Unreadable(ValueError):
@@ -22,7 +22,7 @@ class _Page(msgspec.Struct, forbid_unknown_fields=True):
     to: Position
     payments: tuple[Payment, ...]
     refunds: tuple[Refund, ...]
-    keys: tuple[CopiedKey, ...]
+    keys: list[tuple[Key, int]]
 
 
 assert _Page.__struct_fields__ == Page._fields
@@ -34,13 +34,14 @@ _decode_position: Final = msgspec.json.Decoder(Position).decode
 
 def encode_page(page: Page) -> bytes:
     """Return the text of a page."""
-    return _encode(_Page(*page))
+    return _encode(_Page(*page[:-1], [(one.key, one.created_at) for one in page.keys]))
 
 
 def decode_page(text: bytes) -> Page:
     """Return the page of a text. Raises Unreadable."""
     try:
-        return Page._make(msgspec.structs.astuple(_decode_page(text)))
+        *head, keys = msgspec.structs.astuple(_decode_page(text))
+        return Page._make((*head, tuple([CopiedKey(*one) for one in keys])))
     except msgspec.MsgspecError as error:
         raise Unreadable(str(error)) from error
 
