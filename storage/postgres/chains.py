@@ -131,7 +131,7 @@ BALANCE_AT: Final = f"""
          WHERE w.created_at > $3 AND w.step < {BALANCE_STEPS_MAX}
     )
     SELECT CASE WHEN created_at <= $3 THEN posted_after ELSE 0 END AS posted,
-           created_at <= $3 OR previous_id = '' AS has_arrived
+           created_at <= $3 OR previous_id = '' AS has_arrived, step = {BALANCE_STEPS_MAX} AS is_cut
       FROM walk
      ORDER BY step DESC
      LIMIT 1

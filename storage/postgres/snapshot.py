@@ -347,6 +347,7 @@ class PostgresSnapshot:
                 raise refusals.HistoryMissing(account_id=account_id)
             return 0
         if not row["has_arrived"]:
+            assert not row["is_cut"], "an account's marks are never this far apart"
             raise refusals.HistoryMissing(account_id=account_id)
         return int(row["posted"])
 

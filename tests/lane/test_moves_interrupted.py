@@ -53,7 +53,7 @@ async def test_a_freeze_ends_by_itself(town: City) -> None:
     await mover.freeze(0.2)
 
     async with asyncio.timeout(10):
-        while (await repeated(town["s1"], authorize(payer, merchant, 10))).reason:
+        while (await repeated(town["s1"], authorize(payer, merchant, 10))).reason:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
     with pytest.raises(BadBuckets, match="not frozen"):
@@ -227,7 +227,7 @@ async def test_a_hold_expires_where_the_bucket_is_and_nowhere_else(
     before = town.lanes["s1"].committed_seq
 
     async with asyncio.timeout(20):
-        while (await balance(mover.caller, payer))[1]:
+        while (await balance(mover.caller, payer))[1]:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
     await asyncio.sleep(1.5)
 

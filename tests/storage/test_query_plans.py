@@ -100,6 +100,7 @@ async def full(office: Office) -> Office:
 
 S = PostgresSnapshot
 LIMIT: Final = 51
+ONE_ROW: Final = {"lane_buckets"}
 GUARDED: Final[dict[str, tuple[str, list[Any], set[str]]]] = {
     "payments by merchant": (
         S.BY_MERCHANT,
@@ -160,7 +161,7 @@ GUARDED: Final[dict[str, tuple[str, list[Any], set[str]]]] = {
         [TENANT, "order-1"],
         {"requests_pkey", "payments_pkey"},
     ),
-    "head": (S.HEAD, [], {"journal_pkey"}),
+    "head": (S.HEAD, ["s1"], {"journal_pkey"}),
 }
 
 
@@ -179,7 +180,8 @@ async def test_every_list_walks_its_index_and_sorts_no_table(full: Office, shard
     for name, (_, _, indexes) in GUARDED.items():
         nodes = list(flat(plans[name]))
         assert {node["Index Name"] for node in nodes if "Index Name" in node} == indexes, name
-        assert not [node for node in nodes if node["Node Type"] == "Seq Scan"], name
+        scanned = {node["Relation Name"] for node in nodes if node["Node Type"] == "Seq Scan"}
+        assert scanned <= ONE_ROW, name
         sorted_rows = [node["Plan Rows"] for node in nodes if "Sort" in node["Node Type"]]
         assert all(count <= 2 * LIMIT for count in sorted_rows), name
 
