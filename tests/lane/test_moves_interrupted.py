@@ -140,6 +140,8 @@ async def test_what_is_the_shard_s_own_is_never_overwritten_by_copies(town: City
 
     await town.lanes["s2"].take_copies(mover.bucket, early._replace(after=None))
 
+    late = payment_pb2.CapturePaymentRequest(request_id=unique(), payment_id=held.payment.id)
+    assert await mover.caller.refused(late) == "PAYMENT_STATE"
     assert await balance(mover.caller, payer) == (1_000, 0)
 
 

@@ -421,8 +421,8 @@ CASES: Final[Mapping[str, tuple[Case, ...]]] = {
         Case(
             fires={FREEZES_ENDED: in_turn(stays(0, 60), stays(9))},
             healthy={FREEZES_ENDED: stays(1)},
-            says="Shard s1 froze a bucket that was to move more than five times, and nobody released"
-            " it.",
+            says="Shard s1 froze a bucket that was to move more than five times, and nobody"
+            " released it.",
             labels=S1,
             true_at=60,
         ),
