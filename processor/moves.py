@@ -218,12 +218,6 @@ async def take(beats: Beats, cache: Cache, place: Place, command: commands.Recei
     first, last = leg.buckets
     homes = {f"{place.region}/{name}" for name in NAMES[first : last + 1]}
 
-    async def be_later() -> None:
-        ahead = leg.created_at - beats.clock.now() + 1
-        if ahead > CLOCKS_APART_US_MAX:
-            raise BadBuckets(f"the clocks of two shards are {ahead / 1_000_000} s apart")
-        await asyncio.sleep(max(ahead, 0) / 1_000_000)
-
     def change(buckets: Buckets | None, context: Context) -> NewBuckets | None:
         if command.number != cache.received(command.source) + 1:
             return None
@@ -235,8 +229,12 @@ async def take(beats: Beats, cache: Cache, place: Place, command: commands.Recei
         cache.forget_accounts_in(homes)
         return NewBuckets(after, receive(cache, leg, command.text, context))
 
+    ahead = leg.created_at - beats.clock.now() + 1
+    if ahead > CLOCKS_APART_US_MAX:
+        raise BadBuckets(f"the clocks of two shards are {ahead / 1_000_000} s apart")
+    await asyncio.sleep(max(ahead, 0) / 1_000_000)
     needs = [Item("received", command.source), *(Item("copy", home) for home in sorted(homes))]
-    await beats.change_buckets(change, needs=needs, first=be_later)
+    await beats.change_buckets(change, needs=needs)
     return cache.received(command.source)
 
 
