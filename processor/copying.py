@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from processor.domain.copies import CopiedKey, Page
+from processor.domain.copies import CopiedKey, CopiedLeg, Page
 from processor.domain.payments import Payment, Refund
 from processor.domain.view import Key, Position
 
@@ -22,6 +22,7 @@ class _Page(msgspec.Struct, forbid_unknown_fields=True):
     to: Position
     payments: tuple[Payment, ...]
     refunds: tuple[Refund, ...]
+    legs: tuple[CopiedLeg, ...]
     keys: list[tuple[Key, int]]
 
 

@@ -68,6 +68,7 @@ def seal(batch: Batch, events: list[Event], *, shard: str, epoch: int, incarnati
             "positions": batch.copied.positions,
             "payments": [one.row for one in batch.copied.payments],
             "refunds": [one.row for one in batch.copied.refunds],
+            "legs": batch.copied.legs,
             "keys": [(key_record(one.key), one.created_at) for one in batch.copied.keys],
         }
     body = frames.pack(_encode(written))

@@ -3,7 +3,7 @@
 from processor import journal, legs
 from processor.cache import Cache
 from processor.domain.context import Context
-from processor.domain.copies import Copied, CopiedKey
+from processor.domain.copies import Copied, CopiedKey, CopiedLeg
 from processor.domain.draft import Changes, Event
 from processor.domain.legs import Crossing, Received
 from processor.domain.ownership import Buckets
@@ -57,6 +57,7 @@ class _Copied:
         self.positions: dict[str, Position] = {}
         self.payments: dict[str, int] = {}
         self.refunds: dict[str, int] = {}
+        self.legs: dict[tuple[str, str, int], CopiedLeg] = {}
         self.keys: dict[tuple[str, str], CopiedKey] = {}
 
     def record(self, cache: Cache) -> CopiedRows:
@@ -73,6 +74,7 @@ class _Copied:
                 for name, expected in self.refunds.items()
                 if (refund := cache.refund(name)) is not None
             ],
+            list(self.legs.values()),
             list(self.keys.values()),
         )
 
@@ -174,6 +176,8 @@ class OpenBatch:
         for refund in new.refunds:
             copied.refunds.setdefault(refund.id, int(cache.refund(refund.id) is not None))
             cache.put_refund(refund)
+        for leg in new.legs:
+            copied.legs[leg.source, leg.destination, leg.number] = leg
         for one in new.keys:
             cache.put_key(one.key)
             copied.keys[one.key.tenant_id, one.key.request_id] = one

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 from processor.domain.accounts import Account
-from processor.domain.copies import CopiedKey, Page
+from processor.domain.copies import CopiedKey, CopiedLeg, Page
 from processor.domain.legs import Received
 from processor.domain.merchants import Merchant
 from processor.domain.ownership import Buckets
@@ -126,6 +126,7 @@ class CopiedRows(NamedTuple):
     payments: Sequence[Changed[Payment]]
     refunds: Sequence[Changed[Refund]]
     """Expected is 1 for one that is here already."""
+    legs: Sequence[CopiedLeg]
     keys: Sequence[CopiedKey]
 
 

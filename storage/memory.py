@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 from processor.domain import ids
 from processor.domain.accounts import LIMIT, Account
 from processor.domain.chain import GENESIS
-from processor.domain.copies import CopiedKey, Page, home_of_key
+from processor.domain.copies import CopiedKey, CopiedLeg, Page, home_of_key
 from processor.domain.legs import Received
 from processor.domain.merchants import Merchant
 from processor.domain.ownership import Buckets
@@ -62,6 +62,7 @@ class Database:
         self.legs_acknowledged: dict[str, int] = {}
         self.buckets: Buckets | None = None
         self.copies: dict[str, Position] = {}
+        self.legs_moved: dict[tuple[str, str, int], CopiedLeg] = {}
         self.journal: list[Batch] = []
 
 
@@ -223,7 +224,14 @@ class MemoryLaneStore:
             if home_of_key(key) in ("", home)
         ]
         after = after if after is not None and after.source == self._shard else None
-        return Page(home, after, to, tuple(payments), tuple(refunds), tuple(keys))
+        legs = [leg for leg in database.legs_moved.values() if leg.payment_id in known]
+        legs += [
+            CopiedLeg(self._shard, *leg[:2], leg.payment_id, state, leg.text, 0)
+            for sent in database.legs_sent.values()
+            for leg, state in sent
+            if leg.transfer_id and leg.payment_id in known
+        ]
+        return Page(home, after, to, tuple(payments), tuple(refunds), tuple(legs), tuple(keys))
 
     async def close(self) -> None:
         """Give the lane up."""
@@ -267,6 +275,8 @@ class MemoryLaneStore:
         database.copies.update(copied.positions)
         database.payments.update({row.id: row for _, row in copied.payments})
         database.refunds.update({row.id: row for _, row in copied.refunds})
+        for leg in copied.legs:
+            database.legs_moved[leg.source, leg.destination, leg.number] = leg
         for key, created_at in copied.keys:
             database.keys[key.tenant_id, key.request_id] = (key, created_at)
 

@@ -19,6 +19,19 @@ class CopiedKey(NamedTuple):
     created_at: int
 
 
+class CopiedLeg(NamedTuple):
+    """A leg with money of a payment, as it was sent; to be shown with the payment, not sent."""
+
+    source: str
+    destination: str
+    number: int
+    payment_id: str
+    state: str
+    """SUSPENSE where its money is known to lie there, else empty."""
+    text: str
+    created_at: int
+
+
 class Page(NamedTuple):
     """Rows of a bucket (region, slash and its two characters) as they stand at their source.
 
@@ -30,6 +43,7 @@ class Page(NamedTuple):
     to: Position
     payments: "tuple[Payment, ...]"
     refunds: "tuple[Refund, ...]"
+    legs: "tuple[CopiedLeg, ...]"
     keys: "tuple[CopiedKey, ...]"
 
 
@@ -40,6 +54,7 @@ class Copied(NamedTuple):
     position: Position
     payments: "tuple[Payment, ...]" = ()
     refunds: "tuple[Refund, ...]" = ()
+    legs: "tuple[CopiedLeg, ...]" = ()
     keys: "tuple[CopiedKey, ...]" = ()
     outdated_keys: "tuple[tuple[str, str], ...]" = ()
 
@@ -67,11 +82,17 @@ def take(view: View, place: Place, page: Page) -> Copied | None:
                 continue
             outdated.append((known.tenant_id, known.request_id))
         keys.append(one)
+    payments = [one for one in page.payments if view.payment(one.id) != one]
+    changed = {one.id for one in payments}
     return Copied(
         page.bucket,
         page.to,
-        tuple([one for one in page.payments if view.payment(one.id) != one]),
+        tuple(payments),
         tuple([one for one in page.refunds if view.refund(one.id) != one]),
+        # What this shard sent itself, before the payment left, it has.
+        tuple(
+            [one for one in page.legs if one.payment_id in changed and one.source != place.shard]
+        ),
         tuple(keys),
         tuple(outdated),
     )

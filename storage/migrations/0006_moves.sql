@@ -17,8 +17,24 @@ COMMENT ON COLUMN bucket_copies.seq IS
 COMMENT ON COLUMN bucket_copies.place IS
     'JSON: where the first walk through the source''s tables stands; empty once it is over.';
 
-GRANT SELECT ON bucket_copies TO tender_lane, tender_reader;
-GRANT INSERT, UPDATE ON bucket_copies TO tender_lane;
+CREATE TABLE legs_moved (
+    source       text        NOT NULL,
+    destination  text        NOT NULL,
+    number       bigint      NOT NULL,
+    payment_id   text        NOT NULL,
+    state        text        NOT NULL,
+    body         bytea       NOT NULL,
+    created_at   timestamptz NOT NULL,
+    CONSTRAINT legs_moved_pkey PRIMARY KEY (source, destination, number),
+    CONSTRAINT legs_moved_state_known CHECK (state IN ('', 'SUSPENSE'))
+);
+COMMENT ON TABLE legs_moved IS
+    'Legs with money of payments that came from the shards that sent them; only shown, never sent.';
+-- Reader: GetPayment.
+CREATE INDEX legs_moved_payment_idx ON legs_moved (payment_id);
+
+GRANT SELECT ON bucket_copies, legs_moved TO tender_lane, tender_reader;
+GRANT INSERT, UPDATE ON bucket_copies, legs_moved TO tender_lane;
 
 -- Wider than before, so that the rows that are there need not be looked at.
 ALTER TABLE transfers DROP CONSTRAINT transfers_reason_known;
@@ -135,6 +151,17 @@ BEGIN
             tenant_id text, request_id text, method text, fingerprint text, outcome text,
             resource_id text, created_us bigint
            );
+
+    INSERT INTO legs_moved (
+        source, destination, number, payment_id, state, body, created_at
+    )
+    SELECT n.source, n.destination, n.number, n.payment_id, n.state, convert_to(n.text, 'UTF8'),
+           timestamptz 'epoch' + n.created_us * interval '1 microsecond'
+      FROM jsonb_to_recordset(p_copied -> 'legs') AS n (
+            source text, destination text, number bigint, payment_id text, state text,
+            text text, created_us bigint
+           )
+        ON CONFLICT (source, destination, number) DO UPDATE SET state = excluded.state;
 
     INSERT INTO bucket_copies AS b (bucket, source, incarnation, seq, place)
     SELECT n.bucket, n.source, n.incarnation, n.seq, n.place

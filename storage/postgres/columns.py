@@ -201,7 +201,7 @@ def copied(batch: Batch) -> str | None:
     found: dict[str, Any] = {
         "accounts": [row._asdict() | {"created_us": row.created_at} for row in moved]
     }
-    for name in ("payments", "refunds", "keys", "positions"):
+    for name in ("payments", "refunds", "legs", "keys", "positions"):
         found[name] = []
     if batch.copied is not None:
         found["payments"] = [
@@ -217,6 +217,9 @@ def copied(batch: Batch) -> str | None:
         found["refunds"] = [
             row._asdict() | {"is_new": not expected, "created_us": row.created_at}
             for expected, row in batch.copied.refunds
+        ]
+        found["legs"] = [
+            leg._asdict() | {"created_us": leg.created_at} for leg in batch.copied.legs
         ]
         found["keys"] = [
             key._asdict()

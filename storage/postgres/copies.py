@@ -13,7 +13,7 @@ import msgspec
 
 from kit import frames
 from processor.domain import ids
-from processor.domain.copies import CopiedKey, Page
+from processor.domain.copies import CopiedKey, CopiedLeg, Page
 from processor.domain.payments import Payment, Refund
 from processor.domain.view import Key, Position
 from storage.postgres import columns, rows
@@ -45,6 +45,17 @@ SELECT {rows.PAYMENT_COLUMNS} FROM payments WHERE id = ANY($1::text::text[]) ORD
 _REFUNDS = f"""
 SELECT {rows.REFUND_COLUMNS} FROM refunds
  WHERE payment_id = ANY($1::text::text[]) ORDER BY id
+"""
+_LEGS = f"""
+SELECT $2 AS source, destination, number, payment_id, state, convert_from(body, 'UTF8'),
+       {rows.micros("created_at")}
+  FROM legs_sent
+ WHERE payment_id = ANY($1::text::text[]) AND payment_id <> '' AND transfer_id <> ''
+UNION ALL
+SELECT source, destination, number, payment_id, state, convert_from(body, 'UTF8'),
+       {rows.micros("created_at")}
+  FROM legs_moved
+ WHERE payment_id = ANY($1::text::text[])
 """
 # A key that leads to nothing may be anybody's; few do, and a copy too many answers nothing wrong.
 _OF_BUCKET = "right(split_part({0}.resource_id, ' ', 1), 2) = {1} OR {0}.resource_id = ''"
@@ -89,6 +100,7 @@ class _Body(msgspec.Struct):
 class _Found(NamedTuple):
     payments: Sequence[Payment] = ()
     refunds: Sequence[Refund] = ()
+    legs: Sequence[CopiedLeg] = ()
     keys: Sequence[CopiedKey] = ()
 
 
@@ -144,7 +156,7 @@ class Copies:
         else:
             end = await self._connection.fetchval(_PAYMENTS_END, last[0], timeout=SECONDS_MAX)
         place = _place("keys", "", "") if end is None else _place("payments", end)
-        return _Found(payments, await self._refunds_of(payments)), place
+        return await self._with_refunds(payments), place
 
     async def _walk_keys(self, bucket: str, last: Sequence[str]) -> tuple[_Found, str]:
         found = await self._connection.fetch(_KEYS, *last, bucket, timeout=SECONDS_MAX)
@@ -190,20 +202,33 @@ class Copies:
             requests = columns.text_array([request_id for _, request_id in asked])
             named = await fetch(_KEYS_NAMED, tenants, requests, timeout=SECONDS_MAX)
             keys = [_key(row) for row in named]
-        return _Found(payments, await self._refunds_of(payments), keys)
+        return (await self._with_refunds(payments))._replace(keys=keys)
 
-    async def _refunds_of(self, payments: Sequence[Payment]) -> Sequence[Refund]:
+    async def _with_refunds(self, payments: Sequence[Payment]) -> _Found:
+        """Return payments with their refunds and the legs that took their money elsewhere."""
         captured = [payment.id for payment in payments if payment.captured]
         if not captured:
-            return ()
+            return _Found(payments)
         found = await self._connection.fetch(
             _REFUNDS, columns.text_array(captured), timeout=SECONDS_MAX
         )
-        return [rows.refund(row) for row in found]
+        sent = await self._connection.fetch(
+            _LEGS, columns.text_array(captured), self._shard, timeout=SECONDS_MAX
+        )
+        refunds = [rows.refund(row) for row in found]
+        return _Found(payments, refunds, [CopiedLeg(*row) for row in sent])
 
 
 def _page(home: str, after: Position | None, to: Position, found: _Found) -> Page:
-    return Page(home, after, to, tuple(found.payments), tuple(found.refunds), tuple(found.keys))
+    return Page(
+        home,
+        after,
+        to,
+        tuple(found.payments),
+        tuple(found.refunds),
+        tuple(found.legs),
+        tuple(found.keys),
+    )
 
 
 def _key(row: asyncpg.Record) -> CopiedKey:

@@ -165,13 +165,20 @@ class PostgresSnapshot:
         found = await self._connection.fetch(self.REFUNDS, payment_id, REFUNDS_MAX)
         return [rows.refund(row) for row in found]
 
-    # Walks legs_sent_payment_idx.
+    # Walks legs_sent_payment_idx and legs_moved_payment_idx. What was sent before the payment came
+    # is carried by whoever sent it, and counts as taken.
     LEGS = """
-        SELECT convert_from(s.body, 'UTF8'), s.number <= coalesce(a.number, 0), s.state <> ''
-          FROM legs_sent AS s
-          LEFT JOIN legs_acknowledged AS a ON a.destination = s.destination
-         WHERE s.payment_id = $1 AND s.payment_id <> '' AND s.transfer_id <> ''
-         ORDER BY s.created_at, s.number
+        SELECT convert_from(l.body, 'UTF8'), l.is_taken, l.state <> ''
+          FROM (SELECT s.body, s.number <= coalesce(a.number, 0) AS is_taken, s.state,
+                       s.created_at, s.number
+                  FROM legs_sent AS s
+                  LEFT JOIN legs_acknowledged AS a ON a.destination = s.destination
+                 WHERE s.payment_id = $1 AND s.payment_id <> '' AND s.transfer_id <> ''
+                UNION ALL
+                SELECT m.body, TRUE, m.state, m.created_at, m.number
+                  FROM legs_moved AS m
+                 WHERE m.payment_id = $1) AS l
+         ORDER BY l.created_at, l.number
          LIMIT $2
     """
 

@@ -6,6 +6,7 @@ import msgspec
 
 from kit import frames
 from processor.domain.chain import GENESIS, VERSION, chain
+from processor.domain.copies import CopiedLeg
 from processor.domain.draft import Event
 from processor.domain.legs import Received
 from processor.domain.merchants import Merchant
@@ -67,6 +68,7 @@ class Copied(CopiedKeys, forbid_unknown_fields=True):
     positions: list[tuple[str, Position]]
     payments: list[Payment]
     refunds: list[Refund]
+    legs: list[CopiedLeg]
 
 
 class Keys(msgspec.Struct):

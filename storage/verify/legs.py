@@ -9,6 +9,7 @@ import msgspec
 
 from processor.domain import ids
 from processor.domain.accounts import Account
+from processor.domain.copies import CopiedLeg
 from processor.domain.legs import MONEY, Kind, Outcome, Received
 from processor.domain.transfers import Reason, Transfer
 from processor.ports import SentLeg
@@ -18,10 +19,12 @@ from storage.verify.payments import PaymentsCheck
 from storage.verify.report import Tally, differences, differs, row
 from storage.verify.tables import (
     SELECT_LEGS_ACKNOWLEDGED,
+    SELECT_LEGS_MOVED,
     SELECT_LEGS_RECEIVED,
     SELECT_LEGS_SENT,
     Connection,
     Stream,
+    chunks,
 )
 
 SENT_COLUMNS: Final = ("seq", "transfer_id", "payment_id", "body", "created_at")
@@ -84,6 +87,7 @@ class LegsCheck:
         self._received_rows: dict[Place, asyncpg.Record] = {}
         self._last_sent: dict[str, int] = defaultdict(int)
         self._last_received: dict[str, int] = defaultdict(int)
+        self._moved: dict[tuple[str, str, int], CopiedLeg] = {}
         self._in_suspense: set[Place] = set()
         self._acknowledged: dict[str, int] = defaultdict(int)
         self._sums: dict[Unit, int] = defaultdict(int)
@@ -105,6 +109,10 @@ class LegsCheck:
 
     async def batch(self, body: Body, seq: int, now: int) -> None:
         """Take in what a batch sent and received; its payments were taken in before."""
+        for copy in body.copied.legs if body.copied else ():
+            known = self._moved.get(copy[:3], copy)
+            # Only the state of one that is here is written anew.
+            self._moved[copy[:3]] = known._replace(state=copy.state)
         crossed = body.crossed
         if crossed is None:
             return
@@ -173,7 +181,28 @@ class LegsCheck:
                     f"{where}: number is {expected}, but only {self._last_sent[destination]} were"
                     " sent"
                 )
+        await self._compare_moved(connection)
         self._compare_balances(balances)
+
+    async def _compare_moved(self, connection: Connection) -> None:
+        """Compare the legs that came with payments from other shards."""
+        async for chunk in chunks(connection, SELECT_LEGS_MOVED):
+            for record in chunk:
+                self.records.rows += 1
+                stored = CopiedLeg(*record)
+                source, destination, number = stored[:3]
+                where = row("legs_moved", source=source, destination=destination, number=number)
+                known = self._moved.pop(stored[:3], None)
+                if known is None:
+                    self._extra(where)
+                elif known != stored:
+                    for breach in differences(
+                        where, CopiedLeg._fields, stored, known, "newest in the journal"
+                    ):
+                        self.records.breach(breach)
+        for source, destination, number in self._moved:
+            where = row("legs_moved", source=source, destination=destination, number=number)
+            self.records.breach(f"{where}: is missing")
 
     # Rows and records
 

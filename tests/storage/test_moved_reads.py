@@ -93,6 +93,27 @@ async def test_a_token_of_the_former_shard_counts_at_the_new_one(moved: Moved, t
         await moved.read("s2", "get_account", request, token.replace("s1.", "s3."))
 
 
+async def test_a_payment_shows_the_legs_of_its_former_shard(
+    town: City, databases: dict[str, Shard]
+) -> None:
+    payer = await open_on(town["s1"], "s1", 1_000)
+    merchant = await merchant_on(town["s3"], "s3")
+    paid = await town["s1"].ask(authorize(payer, merchant, 10))
+    await town.rest()
+    mover = Mover(town, bucket_of(payer))
+    shown = Moved(databases, payer, merchant, paid.payment.id)
+    request = payment_pb2.GetPaymentRequest(payment_id=paid.payment.id)
+    legs = [(await shown.read("s1", "get_payment", request)).legs]  # type: ignore[attr-defined]
+
+    await mover.move()
+    legs.append((await shown.read("s2", "get_payment", request)).legs)  # type: ignore[attr-defined]
+    await mover.back().move()
+    legs.append((await shown.read("s1", "get_payment", request)).legs)  # type: ignore[attr-defined]
+
+    assert [len(each) for each in legs] == [1, 1, 1]
+    assert legs[0] == legs[1] == legs[2]
+
+
 async def test_what_was_before_the_move_is_said_to_be_missing(moved: Moved) -> None:
     account = await moved.read(
         "s2", "get_account", account_pb2.GetAccountRequest(account_id=moved.payer)
