@@ -24,6 +24,11 @@ from tests.checker import History
 
 MOVER_SECONDS_MAX = 90.0
 FREEZE_MS_MAX = 500
+CALM_MOVES = 3
+KILL_AFTER_SECONDS = 1.2
+"""A mover starts for about a second, and is busy then."""
+BETWEEN_SECONDS = 1.5
+"""Long enough for the supervisor not to take the kills for a crash loop."""
 CLIENTS = 6
 REPEATED_MAX = 60
 
@@ -132,6 +137,15 @@ async def test_a_mover_killed_at_any_step_is_resumed_or_undone_and_no_call_is_lo
             frozen += ended.frozen_ms()
             longest.append(customer.longest(since))
             home = home if option == "--undo" else away
+        pauses = []
+        for _ in range(CALM_MOVES):
+            away = "s2" if home == "s1" else "s1"
+            since = time.monotonic()
+            calm = await run_mover(pair, bucket, away)
+            assert calm.code == 0, calm.stderr
+            frozen += calm.frozen_ms()
+            pauses.append(customer.longest(since))
+            home = away
         customer.stopping = True
         await shopping
 
@@ -143,7 +157,45 @@ async def test_a_mover_killed_at_any_step_is_resumed_or_undone_and_no_call_is_lo
     account = await recorder.client.get_account(account_id=busy)
     assert account.as_of[0].shard == home
     measured(
-        f"bucket moves: frozen {sorted(frozen)} ms as the mover saw it, longest call of a customer"
-        f" in the bucket {[round(one * 1_000) for one in longest]} ms, {len(customer.calls)} calls"
+        f"bucket moves: frozen {sorted(frozen)} ms as the mover saw it; longest call of a customer"
+        f" in the bucket {[round(one * 1_000) for one in pauses]} ms, after a killed mover"
+        f" {[round(one * 1_000) for one in longest]} ms; {len(customer.calls)} calls"
     )
     assert statistics.median(frozen) < FREEZE_MS_MAX
+
+
+async def test_a_bucket_moves_while_the_processor_and_the_database_are_killed(
+    pair: Stack, mover_s_town: Recorder
+) -> None:
+    """The lanes are taken over in the middle of it; the mover goes on, and so do the callers."""
+    recorder = mover_s_town
+    town = await open_town(recorder, pair.options.layout().first_map())
+    busy = town.shops["s2"].customers[0]
+    bucket = bucket_of(busy)
+    customer = Customer(recorder, town, busy)
+    home = await owner_of(recorder, busy)
+    async with new_load(recorder, town).running(CLIENTS):
+        shopping = asyncio.create_task(customer.shop())
+        for number, victim in enumerate(("processor", "postgres", "processor")):
+            away = "s2" if home == "s1" else "s1"
+            mover = asyncio.create_task(run_mover(pair, bucket, away))
+            await asyncio.sleep(KILL_AFTER_SECONDS + number * 0.2)
+            await asyncio.to_thread(pair.kill, victim)
+            ended = await mover
+            if ended.code:  # It says so when a lane was away for too long, and is repeated.
+                ended = await run_mover(pair, bucket, away, "--resume")
+            assert ended.code == 0, ended.stderr
+            home = away
+            await asyncio.sleep(BETWEEN_SECONDS)
+        customer.stopping = True
+        await shopping
+
+    assert await owner_of(recorder, busy) == home
+    again = [await recorder.surely(call) for call in customer.calls[-REPEATED_MAX:]]
+    assert again == customer.answers[-REPEATED_MAX:]
+
+
+async def owner_of(recorder: Recorder, account_id: str) -> str:
+    """Return the shard that answers for an account."""
+    shard: str = (await recorder.client.get_account(account_id=account_id)).as_of[0].shard
+    return shard
