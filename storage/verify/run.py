@@ -94,6 +94,7 @@ class Run:
         if body is None:
             return
         self._buckets.batch(body.buckets, seq)
+        self._buckets.copied(body.copied.positions if body.copied else ())
         # Accounts before what moves their money, payments before what adds up to them.
         self._accounts.batch(body, seq)
         self._merchants.batch(body)
