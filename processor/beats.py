@@ -118,6 +118,7 @@ class Beats:
         self._meter = metrics.lane_meter(place.shard)
         self._opened = opened
         self._decider = Decider(cache, room, self._place)
+        self._decider.buckets = self._buckets
         room.place = self._place
         self._finish = finish
         self._signal = signal
@@ -238,7 +239,7 @@ class Beats:
             change.fail(error)
         else:
             if batch.buckets is not None:
-                self._buckets = batch.buckets
+                self._buckets = self._decider.buckets = batch.buckets
                 self.freeze(self._frozen)
             change.succeed()
         # What is raised otherwise loses the lane, and that fails all changes.

@@ -11,7 +11,7 @@ from processor.domain.decide import check_access, decide, expire, receive
 from processor.domain.draft import Changes
 from processor.domain.legs import Crossing
 from processor.domain.legs import Kind as LegKind
-from processor.domain.ownership import elsewhere, is_elsewhere
+from processor.domain.ownership import Buckets, elsewhere, home_of, is_elsewhere
 from processor.domain.refusals import Refused, RequestIdReused
 from processor.domain.rules.moves import may_decide
 from processor.domain.view import TOMBSTONE, Key
@@ -38,6 +38,7 @@ class Decider:
         self._cache = cache
         self._room = room
         self.place = place
+        self.buckets: Buckets | None = None
 
     def decide(
         self,
@@ -104,7 +105,12 @@ class Decider:
         return Reply(response, "", "", {}, 0, False, answer.declined)
 
     def _decide_elsewhere(self, entry: Entry, command: commands.CallerCommand) -> Reply:
-        """Answer a repeat of what is stored here; decide nothing on a bucket of another shard."""
+        """Answer a repeat of what is stored here; decide nothing on a bucket of another shard.
+
+        Of a bucket that was never here only copies are stored, which are no truth yet.
+        """
+        if self.buckets is not None and not self.buckets.had(home_of(command, self.place)):
+            raise elsewhere(command, self.place)
         key = self._cache.key(command.principal.tenant_id, command.request_id)
         if key is not None and key.method != TOMBSTONE and key.fingerprint == entry.fingerprint:
             try:

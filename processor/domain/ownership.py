@@ -67,6 +67,10 @@ class Buckets(NamedTuple):
             return True
         return self.state_of(_NUMBERS[name]) in (OWNED, FROZEN)
 
+    def had(self, home: str) -> bool:
+        """Say whether a bucket is or was the shard's: then what is stored of it was true once."""
+        return self.state_of(_NUMBERS.get(home.partition("/")[2], -1)) != ""
+
     def shard_of(self, home: str) -> str:
         """Return the shard that a bucket has moved to from here; empty if it has not."""
         bucket = _NUMBERS.get(home.partition("/")[2], -1)

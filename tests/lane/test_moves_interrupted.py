@@ -145,6 +145,20 @@ async def test_what_is_the_shard_s_own_is_never_overwritten_by_copies(town: City
     assert await balance(mover.caller, payer) == (1_000, 0)
 
 
+async def test_no_repeat_is_answered_from_a_copy_before_the_bucket_has_come(town: City) -> None:
+    payer = await open_on(town["s1"], "s1", 1_000)
+    merchant = await merchant_on(town["s1"], "s1")
+    request = authorize(payer, merchant, 10, "early")
+    await town["s1"].ask(request)
+    mover = Mover(town, bucket_of(payer))
+    await mover.copy()
+
+    astray = await repeated(mover.caller, request)
+
+    assert astray.reason == "BUCKET_ELSEWHERE"
+    assert (await repeated(town["s1"], request)).replayed
+
+
 async def test_the_same_request_id_on_both_shards_keeps_both_answers_apart(town: City) -> None:
     """R15: each lane keeps what it answered itself; the moved one's repeat is a conflict."""
     payer, other = await open_on(town["s1"], "s1", 100), await open_on(town["s2"], "s2", 100)

@@ -343,6 +343,13 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
         "    if known is None or known.source != source or known.place:\n        return True\n",
         (MOVES + "test_a_bucket_whose_copies_were_lost_waits_until_they_are_there[memory]",),
     ),
+    "copies-answer": Mutant(
+        "A repeat that went astray is answered from a copy, which may be of a lost history.",
+        "processor/work.py",
+        "        if self.buckets is not None and not self.buckets.had(",
+        "        if self.buckets is None and not self.buckets.had(",
+        (MOVES + "test_no_repeat_is_answered_from_a_copy_before_the_bucket_has_come[memory]",),
+    ),
     "keys-left-behind": Mutant(
         "A bucket moves without its request keys: a repeat is decided anew.",
         "processor/domain/copies.py",
