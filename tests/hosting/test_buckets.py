@@ -369,3 +369,29 @@ async def all_of(client: tender.Client, merchant_id: str) -> list[str]:
         page_token = page.next_page_token
         if not page_token:
             return found
+
+
+async def test_several_ranges_with_and_without_users_move_in_one_command(
+    company: Company,
+) -> None:
+    async with serving(company) as client:
+        users = [user_in(3, 3), user_in(21, 21)]
+        opened = [
+            (await client.create_account(user_id=user, currency_code="EUR")).account.id
+            for user in users
+        ]
+        moved = await move(company, "0-9", "s2", "--bucket", "20-22")
+        newest = await read_map(company)
+        found = [await client.get_account(account_id=account_id) for account_id in opened]
+
+    assert moved.exit_code == 0, moved.stderr
+    told = json.loads(moved.stdout)
+    assert [(one["first_bucket"], one["last_bucket"]) for one in told["moved"]] == [
+        (0, 9),
+        (20, 22),
+    ]
+    assert [one["bucket"] for one in told["buckets"]] == [3, 21]
+    assert newest is not None
+    assert {newest.shard_of("eu", NAMES[number]) for number in (*range(10), 20, 21, 22)} == {"s2"}
+    assert {newest.shard_of("eu", NAMES[number]) for number in (10, 19, 23)} == {"s1"}
+    assert [one.as_of[0].shard for one in found] == ["s2", "s2"]

@@ -5,6 +5,7 @@ anybody; so one that died is followed by another.
 """
 
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from kit import buckets
 STEPS: Final = ("COPYING", "COPIED", "FROZEN", "CAUGHT_UP", "RELEASED", "TAKEN", "MAPPED")
 """Where tests let a mover die."""
 _DIES_AT: Final = "TENDER_MOVER_DIES_AT"
+
+_RANGE: Final = re.compile(r"(\d{1,4})(?:-(\d{1,4}))?", re.ASCII)
 
 BEHIND_MAX: Final = 20
 """Commits that may be left to copy when the bucket is frozen: some ms of reading."""
@@ -52,7 +55,7 @@ class Mover:
     def move(self, part: Part) -> None:
         """Move what one shard has by the map. Raises NotMoved."""
         there = self.lanes.buckets(part.source)
-        for each in _runs(part, there):
+        for each in runs(part, there):
             state = there.get(each.first_bucket)
             if state is not None and state == (MOVED, self.to):
                 self._finish(each)
@@ -176,21 +179,20 @@ def ranges(texts: list[str]) -> list[tuple[int, int]]:
     """Return the ranges that texts such as `3` and `10-20` name. Raises ValueError."""
     found = []
     for text in texts:
-        first, _, last = text.partition("-")
-        one = (int(first), int(last or first))
-        if not 0 <= one[0] <= one[1] < buckets.BUCKETS:
-            raise ValueError(text)
+        named = _RANGE.fullmatch(text)
+        one = (int(named[1]), int(named[2] or named[1])) if named else (1, 0)
+        if not one[0] <= one[1] < buckets.BUCKETS:
+            raise ValueError(f"{text!r} is no range of buckets")
         found.append(one)
     return sorted(found)
 
 
-def _runs(part: Part, there: dict[int, moving.Owned]) -> list[Part]:
+def runs(part: Part, there: dict[int, moving.Owned]) -> list[Part]:
     """Return the runs of buckets of a part that their shard says the same of."""
-    runs: list[Part] = []
+    found: list[Part] = []
     for bucket in range(part.first_bucket, part.last_bucket + 1):
-        same = runs and there.get(bucket) == there.get(bucket - 1)
-        if same:
-            runs[-1] = runs[-1]._replace(last_bucket=bucket)
+        if found and there.get(bucket) == there.get(bucket - 1):
+            found[-1] = found[-1]._replace(last_bucket=bucket)
         else:
-            runs.append(Part(part.source, bucket, bucket))
-    return runs
+            found.append(Part(part.source, bucket, bucket))
+    return found
