@@ -233,7 +233,9 @@ class Cache:
 
         When the buckets become this shard's: what is known of holds may be older than the copies.
         """
-        for account_id in [name for name in self._accounts if ids.home_of_id(name) in homes]:
+        buckets = {home[-2:] for home in homes}  # Few pass, and so all are looked at quickly.
+        moved = [name for name in self._accounts if name[-2:] in buckets]
+        for account_id in [name for name in moved if ids.home_of_id(name) in homes]:
             del self._accounts[account_id]
             self._holds.pop(account_id, None)
 
