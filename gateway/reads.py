@@ -8,6 +8,7 @@ from typing import Any, Final
 import grpc
 
 from gateway import merging, routing
+from gateway.detours import HOPS_BEFORE_ASKING_AROUND, PAUSE_SECONDS
 from gateway.errors import Refused
 from gateway.queries import QueryClient
 from gateway.topology import Topology
@@ -16,6 +17,8 @@ from tender.v1 import lane_pb2, query_pb2
 
 TRIES_MAX: Final = 2
 """Processors that are asked for the same: every one can read every shard."""
+HOPS_MAX: Final = 40
+"""Shards that a read is sent to while its bucket moves: for about a second."""
 _LOOKED_FOR: Final = frozenset({lane_pb2.METHOD_GET_PAYMENT, lane_pb2.METHOD_GET_REQUEST})
 _NOT_FOUND: Final = frozenset({"PAYMENT_UNKNOWN", "REQUEST_UNKNOWN"})
 
@@ -46,8 +49,7 @@ class Reads:
             return await self._ask("", method, data, principal, timeout_seconds)
         place = routing.ROUTES[method](request, self._region)
         if place != routing.EVERYWHERE:
-            shard = self._topology.shard_of(place)
-            return await self._ask(shard, method, data, principal, timeout_seconds)
+            return await self._ask_owner(place, method, data, principal, timeout_seconds)
         # Here a token says nothing of the other shards; those get none.
         tokens = read_tokens.parse(request.read_token)
         if not {token.shard for token in tokens} <= set(shards):
@@ -59,6 +61,35 @@ class Reads:
         if method in _LOOKED_FOR:
             return await self._find(floors, method, data, principal, timeout_seconds)
         return await self._list(floors, method, request, principal, timeout_seconds)
+
+    async def _ask_owner(
+        self,
+        place: routing.Place,
+        method: int,
+        data: bytes,
+        principal: lane_pb2.Principal,
+        timeout_seconds: float,
+    ) -> bytes:
+        """Ask the map's shard, and then whom it names: what moves is nobody's for a moment."""
+        deadline, hint = time.monotonic() + timeout_seconds, ""
+        for hop in range(HOPS_MAX):
+            shards = sorted(self._topology.shards)
+            shard = hint if hint in shards else self._topology.shard_of(place)
+            if hop > HOPS_BEFORE_ASKING_AROUND:
+                shard = shards[hop % len(shards)]
+            left = deadline - time.monotonic()
+            try:
+                return await self._ask(shard, method, data, principal, max(left, 0.001))
+            except Refused as refused:
+                if refused.reason != "BUCKET_ELSEWHERE" or hop == HOPS_MAX - 1:
+                    raise
+                came_back = refused.metadata.get("shard", "") in ("", shard)
+                hint = "" if came_back else refused.metadata["shard"]
+                if time.monotonic() + PAUSE_SECONDS >= deadline:
+                    raise
+            if hop or not hint:
+                await asyncio.sleep(PAUSE_SECONDS)
+        raise Refused("BUCKET_ELSEWHERE")
 
     async def _ask(
         self,

@@ -246,7 +246,7 @@ REASONS: Final[dict[str, Reason]] = {
     "HISTORY_MISSING": Reason(
         _Code.OUT_OF_RANGE,
         True,
-        "The account was not open at that time.",
+        "The account was not open at that time, or has come from another shard since.",
         "Ask for a later time.",
     ),
     "REQUEST_IN_PROGRESS": Reason(

@@ -264,6 +264,17 @@ LEGS_STOPPED = Counter(
     "Times that legs were left where they are for an error of ours.",
     ["shard"],
 )
+BUCKET_FREEZE = Histogram(
+    "tender_bucket_freeze_seconds",
+    "How long nothing was decided on a bucket that was to move.",
+    ["shard"],
+    buckets=(0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0),
+)
+BUCKET_FREEZES_ENDED = Counter(
+    "tender_bucket_freezes_ended_total",
+    "Freezes that ended by themselves, for nobody released the bucket in time.",
+    ["shard"],
+)
 JOURNAL_SEQ = Gauge(
     "tender_journal_seq", "Last committed sequence number of the journal.", ["shard"]
 )
@@ -323,6 +334,8 @@ class LaneMeter:
         self.legs_pending = LEGS_PENDING.labels(shard)
         self.legs_waiting_since = LEGS_WAITING_SINCE.labels(shard)
         self.legs_stopped = LEGS_STOPPED.labels(shard)
+        self.freeze = BUCKET_FREEZE.labels(shard)
+        self.freezes_ended = BUCKET_FREEZES_ENDED.labels(shard)
         self.journal_seq = JOURNAL_SEQ.labels(shard)
         self._commands: dict[tuple[str, str], Counter] = {}
 

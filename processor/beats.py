@@ -115,10 +115,12 @@ class Beats:
         self._buckets = opened.buckets
         self._mapped_place = place
         self._place = self._next_place = owned_place(place, self._buckets)
+        self._frozen: frozenset[int] = frozenset()
         self._bucket_changes: deque[_BucketChange] = deque()
         self._meter = metrics.lane_meter(place.shard)
         self._opened = opened
         self._decider = Decider(cache, room, self._place)
+        self._decider.buckets = self._buckets
         room.place = self._place
         self._finish = finish
         self._signal = signal
@@ -144,8 +146,21 @@ class Beats:
         Only where the map and the shard agree, it counts: what the shard owns is its own to say.
         """
         self._mapped_place = place
-        self._next_place = owned_place(place, self._buckets)
+        self._next_place = owned_place(place, self._buckets, self._frozen)
         self._claim_first()
+
+    @property
+    def frozen(self) -> frozenset[int]:
+        """The buckets that nothing is decided on while they move."""
+        return self._frozen
+
+    def freeze(self, frozen: frozenset[int]) -> None:
+        """Decide nothing more on these buckets, and on those frozen before again.
+
+        To be called by a change of the ownership, which nothing is decided across.
+        """
+        self._frozen = frozen
+        self._next_place = owned_place(self._mapped_place, self._buckets, frozen)
 
     @property
     def buckets(self) -> Buckets | None:
@@ -227,8 +242,8 @@ class Beats:
             change.fail(error)
         else:
             if batch.buckets is not None:
-                self._buckets = batch.buckets
-                self._next_place = owned_place(self._mapped_place, self._buckets)
+                self._buckets = self._decider.buckets = batch.buckets
+                self.freeze(self._frozen)
             change.succeed()
         # What is raised otherwise loses the lane, and that fails all changes.
         self._bucket_changes.popleft()

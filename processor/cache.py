@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
+from processor.domain import ids
 from processor.domain.accounts import Account
 from processor.domain.merchants import Merchant
 from processor.domain.payments import HOLDING, Payment, Refund
-from processor.domain.view import Item, Key
+from processor.domain.view import Item, Key, Position
 from processor.ports import Loaded
 
 _EVICTED_SHARE: Final = 10
@@ -66,6 +67,7 @@ class Cache:
         # By shard, of which there are few: these are never evicted.
         self._sent: dict[str, int] = {}
         self._received: dict[str, int] = {}
+        self._copies: dict[str, Position | None] = {}  # Those that are made now: few as well.
         self._holds: dict[str, Holds] = {}
 
     def __len__(self) -> int:
@@ -117,6 +119,10 @@ class Cache:
         """Return the number of the last leg that was received from a shard."""
         return self._received.get(shard, 0)
 
+    def copied(self, bucket: str) -> Position | None:
+        """Return how far the copy of another shard's bucket is."""
+        return self._copies.get(bucket)
+
     def holds_count(self, account_id: str) -> int:
         """Return the number of open holds of an account."""
         holds = self._holds.get(account_id)
@@ -143,6 +149,21 @@ class Cache:
         if held_before != (payment.state in HOLDING):
             self._change_hold(payment, held_before=held_before)
         return before
+
+    def put_copy(self, payment: Payment) -> Payment | None:
+        """Remember a payment of another shard; return what was here of it.
+
+        Its payer's holds are not kept up: they are loaded when the account comes.
+        """
+        before = self._payments.pop(payment.id, None)
+        self._payments[payment.id] = payment
+        self._accounts.pop(payment.payer_account_id, None)
+        self._holds.pop(payment.payer_account_id, None)
+        return before
+
+    def put_position(self, bucket: str, position: Position) -> None:
+        """Remember how far the copy of a bucket is."""
+        self._copies[bucket] = position
 
     def put_merchant(self, merchant: Merchant) -> Merchant | None:
         """Remember a merchant; return what it was before."""
@@ -207,12 +228,24 @@ class Cache:
             if item.kind == "account":
                 self._holds.pop(item.id, None)
 
+    def forget_accounts_in(self, homes: AbstractSet[str]) -> None:
+        """Forget the accounts of some buckets (region, slash and two characters) and their holds.
+
+        When the buckets become this shard's: what is known of holds may be older than the copies.
+        """
+        buckets = {home[-2:] for home in homes}  # Few pass, and so all are looked at quickly.
+        moved = [name for name in self._accounts if name[-2:] in buckets]
+        for account_id in [name for name in moved if ids.home_of_id(name) in homes]:
+            del self._accounts[account_id]
+            self._holds.pop(account_id, None)
+
     def forget_all(self) -> None:
         """Start empty: another owner may have written."""
         for values in self._all():
             values.clear()
         self._sent.clear()
         self._received.clear()
+        self._copies.clear()
         self._holds.clear()
 
     def evict(self, spared: Callable[[], AbstractSet[Item]]) -> None:
@@ -271,3 +304,5 @@ class Cache:
                 return self._sent, item.id
             case "received":
                 return self._received, item.id
+            case "copy":
+                return self._copies, item.id

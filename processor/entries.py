@@ -77,6 +77,12 @@ MOVED: Final = Reply(
 """Told to nobody outside: a gateway gets no answer, its stream ends, and it sends the command to
 the lane's next owner. So it is right for commands whose fate is unknown too."""
 
+LEG_WAITS: Final = "LEG_WAITS"
+"""Reason for which a leg is not taken yet: its bucket is on its way. Told to couriers alone."""
+
+COPY_STANDS: Final = "COPY_STANDS"
+"""Reason for which copies are not taken: they do not continue what is here. Told to movers."""
+
 LEG_GAP: Final = "LEG_GAP"
 """Reason for which a leg is not taken: one before it is missing. Told to couriers alone."""
 
@@ -139,7 +145,7 @@ class Entry:
         if not isinstance(command, commands.OwnCommand):
             self.request_key = (command.principal.tenant_id, command.request_id)
             self.order_key = command.order_key
-        elif isinstance(command, commands.ReceiveLeg):
+        elif isinstance(command, commands.ReceiveLeg | commands.TakeCopies):
             self.order_key = command.order_key
 
 

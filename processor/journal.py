@@ -2,9 +2,9 @@
 
 The body is JSON of every value that the batch writes, so that the chain covers them all: the
 after-image of each account, payment and merchant, each transfer and refund, each request key with
-the digest of its outcome, the keys deleted, the events, and all that went to other shards or came
-from them. It is stored as one Zstandard frame, a seventh of its length: what is not written costs
-nothing (decision record 0016).
+the digest of its outcome, the keys deleted, the events, all that went to other shards or came
+from them, and the copies of what moves here. It is stored as one Zstandard frame, a seventh of its
+length: what is not written costs nothing (decision record 0016).
 """
 
 from collections.abc import Sequence
@@ -63,6 +63,14 @@ def seal(batch: Batch, events: list[Event], *, shard: str, epoch: int, incarnati
         written["crossed"] = batch.crossed._asdict()
     if batch.buckets is not None:
         written["buckets"] = batch.buckets
+    if batch.copied is not None:
+        written["copied"] = {
+            "positions": batch.copied.positions,
+            "payments": [one.row for one in batch.copied.payments],
+            "refunds": [one.row for one in batch.copied.refunds],
+            "legs": batch.copied.legs,
+            "keys": [(key_record(one.key), one.created_at) for one in batch.copied.keys],
+        }
     body = frames.pack(_encode(written))
     digest = chain(
         batch.previous_hash,

@@ -17,10 +17,13 @@ from processor.beats import Beats, Replies
 from processor.cache import Cache
 from processor.courier import Courier
 from processor.domain import commands, needs
+from processor.domain.copies import Page
 from processor.domain.legs import Kind as LegKind
-from processor.domain.ownership import Buckets
+from processor.domain.ownership import NAMES, Buckets
 from processor.domain.refusals import BadBuckets
+from processor.domain.view import Item, Position
 from processor.entries import (
+    COPY_STANDS,
     MOVED,
     OUTCOME_UNKNOWN,
     QUEUE_FULL,
@@ -39,6 +42,7 @@ from processor.ports import (
     LaneClosed,
     LaneStorage,
     Lease,
+    Loaded,
     NoLease,
     Opened,
     Peers,
@@ -61,6 +65,10 @@ OPEN_RETRY_SECONDS_MIN: Final = 0.02
 OPEN_RETRY_SECONDS_MAX: Final = 0.25
 UNAVAILABLE_AFTER_SECONDS: Final = 1.0
 """Callers wait this long for a lane that is being taken over; then they are told to repeat."""
+
+
+_COPIED_ROW_BYTES: Final = 1_000
+"""What a copied payment or key costs a batch, about: as much as a command."""
 
 
 class Limits(NamedTuple):
@@ -138,6 +146,7 @@ class Lane:
             retention_seconds=self._limits.request_key_retention_seconds,
         )
         self._beats: Beats | None = None
+        self._departures: moves.Departures | None = None
         self._incarnation = ""
         self._closed_at = time.monotonic()
         self._cause = "unheld"
@@ -222,6 +231,54 @@ class Lane:
         args = (self._storage, self._cache, self._place, first_bucket, last_bucket, to)
         await moves.release(beats, *args)
 
+    async def release_bucket(self, bucket: int, to: str, position: Position) -> None:
+        """Give a frozen bucket with users to another shard; see `moves.Departures.release`.
+
+        Raises BadBuckets, Rejected or Unavailable; after the last it may have been done.
+        """
+        departures = self._held_departures()
+        if to not in self._place.peers():
+            raise BadBuckets(f"the map names no other shard {to}")
+        await departures.release(self._place, bucket, to, position)
+
+    async def freeze_bucket(self, bucket: int, seconds: float) -> int:
+        """Decide nothing on a bucket for a while, or go on after 0 s; see `moves.Departures`.
+
+        Returns the commit since which nothing was decided on it. Raises BadBuckets or Unavailable.
+        """
+        departures = self._held_departures()
+        if seconds > 0:
+            return await departures.freeze(self._place, bucket, seconds)
+        await departures.thaw(bucket)
+        return 0
+
+    async def copy_bucket(self, bucket: int, after: Position | None) -> Page:
+        """Return what comes next of a copy of a bucket. Raises Unavailable."""
+        self._held_beats()
+        return await self._storage.copy_page(self._place.region, NAMES[bucket], after)
+
+    async def take_copies(self, bucket: int, page: Page | None) -> Position | None:
+        """Keep a page of another shard's bucket, if it comes next; return how far the copy is.
+
+        Raises LaneClosed or LaneBusy; then it may have been kept.
+        """
+        self._held_beats()
+        home = f"{self._place.region}/{NAMES[bucket]}"
+        if page is not None and page.bucket != home:
+            page = None
+        size = 0 if page is None else _COPIED_ROW_BYTES * (len(page.payments) + len(page.keys))
+        answer = await self._submit_own(commands.TakeCopies(home, page), size)
+        if answer is QUEUE_FULL:
+            raise LaneBusy("the queue is full")
+        if answer.reason not in ("", COPY_STANDS):
+            raise LaneClosed("the lane was lost")
+        return self._cache.copied(home)
+
+    def _held_departures(self) -> moves.Departures:
+        self._held_beats()
+        assert self._departures is not None
+        return self._departures
+
     def _held_beats(self) -> Beats:
         if self._beats is None or self.is_elsewhere:
             raise LaneClosed("the lane is not held")
@@ -240,7 +297,7 @@ class Lane:
         asked = list(self._received(source, first_number, legs))
         if asked[0].leg is not None and asked[0].leg.kind == LegKind.BUCKETS:
             return await self._take(beats, asked[0])
-        replies = [self._submit_leg(command) for command in asked]
+        replies = [self._submit_own(command, len(command.text)) for command in asked]
         position = -1
         for command, reply in zip(asked, replies, strict=True):
             answer = await reply
@@ -371,6 +428,7 @@ class Lane:
             sent=self._sent,
             teller=self._teller,
         )
+        self._departures = moves.Departures(beats, self._storage, self._cache, self._place.shard)
         self._opened_event.set()
         self._room.load_keys_for(KEYS_TAKEOVER_SECONDS)
         self._room.restart()
@@ -471,14 +529,24 @@ class Lane:
             if not items:
                 continue
             started = time.perf_counter()
-            loaded = await self._storage.load(items)
+            loaded = await self._load_unmoved(items)
             self._meter.load.observe(time.perf_counter() - started)
             self._room.loaded(items, loaded)
             self._signal()
 
+    async def _load_unmoved(self, items: list[Item]) -> Loaded:
+        """Load what is not older than the ownership: with a bucket come rows that were not here."""
+        while True:
+            before = self.buckets
+            loaded = await self._storage.load(items)
+            if self.buckets is before:
+                return loaded
+
     async def _tick(self, beats: Beats) -> None:
         while True:
             await asyncio.sleep(TICK_SECONDS)
+            if self._departures is not None:
+                await self._departures.tick()
             self._room.tick(time.monotonic())
             await self._housekeeping.tick(beats.clock, beats.seq, beats.head)
 
@@ -503,14 +571,16 @@ class Lane:
             log.error("buckets_not_taken", source=command.source, reason=str(error))
             return await self.carry(command.source, 0, ())
 
-    def _submit_leg(self, command: commands.ReceiveLeg) -> "asyncio.Future[Reply]":
+    def _submit_own(
+        self, command: commands.ReceiveLeg | commands.TakeCopies, size: int
+    ) -> "asyncio.Future[Reply]":
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
 
         def reply(answer: Reply) -> None:
             if not future.done():
                 future.set_result(answer)
 
-        self.submit(Entry(command, reply, size=len(command.text)))
+        self.submit(Entry(command, reply, size=size))
         return future
 
     def _received(

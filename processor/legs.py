@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from processor.domain.accounts import Account
 from processor.domain.fees import FeeSchedule
 from processor.domain.legs import Leg
 from processor.domain.merchants import Merchant, Terms
@@ -56,6 +57,9 @@ class _Leg(msgspec.Struct, omit_defaults=True):
     reason: str = ""
     concerning: int = 0
     buckets: tuple[int, int] | None = None
+    copied: str = ""
+    account: Account | None = None
+    hops: tuple[tuple[str, int], ...] = ()
     merchant: _Merchant | None = None
 
 

@@ -3,14 +3,23 @@
 from processor import journal, legs
 from processor.cache import Cache
 from processor.domain.context import Context
+from processor.domain.copies import Copied, CopiedKey, CopiedLeg
 from processor.domain.draft import Changes, Event
 from processor.domain.legs import Crossing, Received
 from processor.domain.ownership import Buckets
 from processor.domain.payments import Refund
 from processor.domain.transfers import Transfer
-from processor.domain.view import TOMBSTONE, Item, Key
+from processor.domain.view import TOMBSTONE, Item, Key, Position
 from processor.entries import Entry, Reply
-from processor.ports import Batch, Changed, Crossed, Opened, SentLeg, StoredKey
+from processor.ports import (
+    Batch,
+    Changed,
+    CopiedRows,
+    Crossed,
+    Opened,
+    SentLeg,
+    StoredKey,
+)
 
 
 class _Crossed:
@@ -41,6 +50,43 @@ class _Crossed:
         return touched
 
 
+class _Copied:
+    """Collects rows of buckets that are still other shards'; nearly no batch has any."""
+
+    def __init__(self) -> None:
+        self.positions: dict[str, Position] = {}
+        self.payments: dict[str, int] = {}
+        self.refunds: dict[str, int] = {}
+        self.legs: dict[tuple[str, str, int], CopiedLeg] = {}
+        self.keys: dict[tuple[str, str], CopiedKey] = {}
+
+    def record(self, cache: Cache) -> CopiedRows:
+        """Return it as it is to be committed."""
+        return CopiedRows(
+            list(self.positions.items()),
+            [
+                Changed(expected, payment)
+                for name, expected in self.payments.items()
+                if (payment := cache.payment(name)) is not None
+            ],
+            [
+                Changed(expected, refund)
+                for name, expected in self.refunds.items()
+                if (refund := cache.refund(name)) is not None
+            ],
+            list(self.legs.values()),
+            list(self.keys.values()),
+        )
+
+    def touched(self) -> set[Item]:
+        """Return every item that it changes."""
+        touched = {Item("copy", bucket) for bucket in self.positions}
+        touched |= {Item("payment", name) for name in self.payments}
+        touched |= {Item("refund", name) for name in self.refunds}
+        touched |= {Item("key", name, tenant_id) for tenant_id, name in self.keys}
+        return touched
+
+
 class OpenBatch:
     """Collects what decisions change. The cache shows it at once; `undo` makes it forget it."""
 
@@ -64,6 +110,7 @@ class OpenBatch:
         self._deleted_keys: list[tuple[str, str]] = []
         self._events: list[Event] = []
         self._crossed: _Crossed | None = None
+        self._copied: _Copied | None = None
         self.buckets_version = 0
         self.buckets: Buckets | None = None
         self._sealed: Batch | None = None
@@ -79,6 +126,7 @@ class OpenBatch:
             or self._transfers
             or self._deleted_keys
             or self._crossed is not None
+            or self._copied is not None
             or self.buckets is not None
         )
 
@@ -113,6 +161,26 @@ class OpenBatch:
         self._deleted_keys += changes.deleted_keys
         if changes.crossing is not None:
             self._cross(changes.crossing)
+        if changes.copied is not None:
+            self._copy(changes.copied)
+
+    def _copy(self, new: Copied) -> None:
+        copied, cache = self._copied, self._cache
+        if copied is None:
+            copied = self._copied = _Copied()
+        cache.put_position(new.bucket, new.position)
+        copied.positions[new.bucket] = new.position
+        for payment in new.payments:
+            before = cache.put_copy(payment)
+            copied.payments.setdefault(payment.id, before.version if before else 0)
+        for refund in new.refunds:
+            copied.refunds.setdefault(refund.id, int(cache.refund(refund.id) is not None))
+            cache.put_refund(refund)
+        for leg in new.legs:
+            copied.legs[leg.source, leg.destination, leg.number] = leg
+        for one in new.keys:
+            cache.put_key(one.key)
+            copied.keys[one.key.tenant_id, one.key.request_id] = one
 
     def _cross(self, crossing: Crossing) -> None:
         crossed = self._crossed
@@ -122,7 +190,12 @@ class OpenBatch:
             self._cache.put_sent(leg.destination, leg.number)
             crossed.sent.append(
                 SentLeg(
-                    leg.destination, leg.number, leg.transfer_id, leg.payment_id, legs.encode(leg)
+                    leg.destination,
+                    leg.number,
+                    leg.transfer_id,
+                    # What is sent on is shown by the shard that sent it first.
+                    "" if leg.hops else leg.payment_id,
+                    legs.encode(leg),
                 )
             )
         received = crossing.received
@@ -180,6 +253,8 @@ class OpenBatch:
         touched |= {Item("key", name, tenant_id) for tenant_id, name in self._deleted_keys}
         if self._crossed is not None:
             touched |= self._crossed.touched()
+        if self._copied is not None:
+            touched |= self._copied.touched()
         return touched
 
     def _batch(self, previous_hash: bytes) -> Batch:
@@ -212,4 +287,5 @@ class OpenBatch:
             crossed=None if self._crossed is None else self._crossed.record(),
             buckets_version=self.buckets_version,
             buckets=self.buckets,
+            copied=None if self._copied is None else self._copied.record(cache),
         )

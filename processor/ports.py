@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 from processor.domain.accounts import Account
+from processor.domain.copies import CopiedKey, CopiedLeg, Page
 from processor.domain.legs import Received
 from processor.domain.merchants import Merchant
 from processor.domain.ownership import Buckets
 from processor.domain.payments import Payment, Refund
 from processor.domain.transfers import Transfer
-from processor.domain.view import Item, Key
+from processor.domain.view import Item, Key, Position
 
 
 class StorageError(Exception):
@@ -69,9 +70,9 @@ class Opened(NamedTuple):
     """None while the database says nothing of buckets."""
 
 
-Value = Account | Payment | Merchant | Key | Refund | str | int | None
+Value = Account | Payment | Merchant | Key | Refund | Position | str | int | None
 """What an item turned out to be; None when it does not exist, str for a merchant's id, int for the
-number of a leg, 0 before the first."""
+number of a leg, 0 before the first; of a bucket how far its copy is."""
 
 
 class Loaded(NamedTuple):
@@ -118,6 +119,17 @@ class Crossed(NamedTuple):
     settled: Sequence[Refund]
 
 
+class CopiedRows(NamedTuple):
+    """Rows of buckets that are still other shards', and how far the copy of each is by that."""
+
+    positions: Sequence[tuple[str, Position]]
+    payments: Sequence[Changed[Payment]]
+    refunds: Sequence[Changed[Refund]]
+    """Expected is 1 for one that is here already."""
+    legs: Sequence[CopiedLeg]
+    keys: Sequence[CopiedKey]
+
+
 class Batch(NamedTuple):
     """All that one apply commits. `now` is lane time in µs since 1970."""
 
@@ -138,6 +150,7 @@ class Batch(NamedTuple):
     """Of the ownership that it was decided with; compared by apply."""
     buckets: Buckets | None = None
     """The ownership from now on; None leaves it as it is."""
+    copied: CopiedRows | None = None
 
 
 class Route(NamedTuple):
@@ -221,6 +234,18 @@ class LaneStorage(Protocol):
         """Say whether an account or merchant made since then, in µs, is in one of these buckets.
 
         `buckets` by their two characters; 0 means ever. Raises Unavailable.
+        """
+
+    async def accounts_in(self, region: str, bucket: str, since: int) -> Sequence[str]:
+        """Return the ids of the accounts of a bucket that were opened since then, in µs.
+
+        Raises Unavailable.
+        """
+
+    async def copy_page(self, region: str, bucket: str, after: Position | None) -> Page:
+        """Return what comes next of a copy of a bucket, as it is committed now.
+
+        It begins anew where `after` names nothing of this shard's history. Raises Unavailable.
         """
 
     async def close(self) -> None:

@@ -173,6 +173,24 @@ class LaneServicer(lane_pb2_grpc.LaneServiceServicer):
         """Give buckets to another shard."""
         return await handover.release(self._lanes, request, context)
 
+    async def CopyBucket(
+        self, request: lane_pb2.CopyBucketRequest, context: serving.Context
+    ) -> lane_pb2.CopyBucketResponse:
+        """Read rows of a bucket that is to move."""
+        return await handover.copy(self._lanes, request, context)
+
+    async def TakeCopies(
+        self, request: lane_pb2.TakeCopiesRequest, context: serving.Context
+    ) -> lane_pb2.TakeCopiesResponse:
+        """Keep rows of a bucket that is to come."""
+        return await handover.take(self._lanes, request, context)
+
+    async def FreezeBucket(
+        self, request: lane_pb2.FreezeBucketRequest, context: serving.Context
+    ) -> lane_pb2.FreezeBucketResponse:
+        """Stop deciding on a bucket for a while, or go on."""
+        return await handover.freeze(self._lanes, request, context)
+
     async def GetBuckets(
         self, request: lane_pb2.GetBucketsRequest, context: serving.Context
     ) -> lane_pb2.GetBucketsResponse:

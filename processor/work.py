@@ -6,15 +6,25 @@ from typing import Final
 from kit import fingerprint
 from processor import answers
 from processor.cache import Cache
-from processor.domain import commands, needs
+from processor.domain import commands, copies, needs
 from processor.domain.decide import check_access, decide, expire, receive
 from processor.domain.draft import Changes
 from processor.domain.legs import Crossing
 from processor.domain.legs import Kind as LegKind
-from processor.domain.ownership import elsewhere, is_elsewhere
+from processor.domain.ownership import Buckets, elsewhere, home_of, is_elsewhere
 from processor.domain.refusals import Refused, RequestIdReused
+from processor.domain.rules.moves import may_decide
 from processor.domain.view import TOMBSTONE, Key
-from processor.entries import DEADLINE_PASSED, LEG_GAP, Entry, Reply, internal_error, refusal
+from processor.entries import (
+    COPY_STANDS,
+    DEADLINE_PASSED,
+    LEG_GAP,
+    LEG_WAITS,
+    Entry,
+    Reply,
+    internal_error,
+    refusal,
+)
 from processor.openbatch import OpenBatch
 from processor.waiting import WaitingRoom
 
@@ -28,6 +38,7 @@ class Decider:
         self._cache = cache
         self._room = room
         self.place = place
+        self.buckets: Buckets | None = None
 
     def decide(
         self,
@@ -94,7 +105,12 @@ class Decider:
         return Reply(response, "", "", {}, 0, False, answer.declined)
 
     def _decide_elsewhere(self, entry: Entry, command: commands.CallerCommand) -> Reply:
-        """Answer a repeat of what is stored here; decide nothing on a bucket of another shard."""
+        """Answer a repeat of what is stored here; decide nothing on a bucket of another shard.
+
+        Of a bucket that was never here only copies are stored, which are no truth yet.
+        """
+        if self.buckets is not None and not self.buckets.had(home_of(command, self.place)):
+            raise elsewhere(command, self.place)
         key = self._cache.key(command.principal.tenant_id, command.request_id)
         if key is not None and key.method != TOMBSTONE and key.fingerprint == entry.fingerprint:
             try:
@@ -116,6 +132,8 @@ class Decider:
                 batch.absorb(Changes(crossing=Crossing(acknowledged=(place,))))
             case commands.ReceiveLeg():
                 return self._receive(command, batch)
+            case commands.TakeCopies():
+                return self._take_copies(command, batch)
             case commands.ExpireHolds():
                 pass  # They were expired before.
         return Reply()
@@ -126,12 +144,24 @@ class Decider:
         reason = ""
         if command.number == position + 1:
             assert command.leg is not None
+            if not may_decide(command.leg, self._cache, self.place, batch.context.now):
+                return Reply(str(position).encode(), LEG_WAITS)
             assert command.leg.kind != LegKind.BUCKETS, "taken in a batch of its own"
             batch.absorb(receive(self._cache, command.leg, command.text, batch.context))
             position = command.number
         elif command.number > position:
             reason = LEG_GAP
         return Reply(str(position).encode(), reason)
+
+    def _take_copies(self, command: commands.TakeCopies, batch: OpenBatch) -> Reply:
+        """Keep what a page brings; the mover is told when it is committed."""
+        if command.page is not None:
+            copied = copies.take(self._cache, self.place, command.page)
+            if copied is None:
+                return Reply(reason=COPY_STANDS)
+            if copied.changes(self._cache.copied(command.bucket)):
+                batch.absorb(Changes(deleted_keys=copied.outdated_keys, copied=copied))
+        return Reply()
 
     def _expire(self, account_id: str, batch: OpenBatch) -> int:
         """Expire the due holds of an account; return how many (R18)."""

@@ -8,16 +8,18 @@ from typing import NamedTuple, TypeVar
 from processor.domain import ids
 from processor.domain.accounts import LIMIT, Account
 from processor.domain.chain import GENESIS
+from processor.domain.copies import CopiedKey, CopiedLeg, Page, home_of_key
 from processor.domain.legs import Received
 from processor.domain.merchants import Merchant
 from processor.domain.ownership import Buckets
 from processor.domain.payments import Payment, Refund, RefundState
 from processor.domain.transfers import Transfer
-from processor.domain.view import TOMBSTONE, Item, Key
+from processor.domain.view import TOMBSTONE, Item, Key, Position
 from processor.ports import (
     Batch,
     Changed,
     Conflict,
+    CopiedRows,
     Crossed,
     Due,
     Fenced,
@@ -59,6 +61,8 @@ class Database:
         self.legs_received: dict[str, list[Received]] = {}
         self.legs_acknowledged: dict[str, int] = {}
         self.buckets: Buckets | None = None
+        self.copies: dict[str, Position] = {}
+        self.legs_moved: dict[tuple[str, str, int], CopiedLeg] = {}
         self.journal: list[Batch] = []
 
 
@@ -117,6 +121,8 @@ class MemoryLaneStore:
         _check_versions(database.payments, batch.payments)
         _check_versions(database.merchants, batch.merchants)
         self._check_keys(batch)
+        if batch.copied is not None:
+            _check_versions(database.payments, batch.copied.payments)
         if batch.crossed is not None:
             self._check_crossed(batch.crossed)
         for _, account in batch.accounts:
@@ -131,6 +137,8 @@ class MemoryLaneStore:
             database.keys[place] = (key, database.keys[place][1] if fulfils else batch.now)
         for place in batch.deleted_keys:
             del database.keys[place]
+        if batch.copied is not None:
+            self._copy(batch.copied)
         if batch.crossed is not None:
             self._cross(batch.crossed)
         if batch.buckets is not None:
@@ -149,7 +157,10 @@ class MemoryLaneStore:
         expired = {
             payment.payer_account_id
             for payment in self._database.payments.values()
-            if payment.capturable and (payment.hold_expires_at or now + 1) <= now
+            if payment.capturable
+            and (payment.hold_expires_at or now + 1) <= now
+            and payment.payer_account_id in self._database.accounts
+            and self._database.accounts[payment.payer_account_id].held
         }
         old = [
             place
@@ -187,6 +198,41 @@ class MemoryLaneStore:
         homes = {f"{region}/{name}" for name in buckets}
         return any(ids.home_of_id(id_) in homes and at >= since for id_, at in made)
 
+    async def accounts_in(self, region: str, bucket: str, since: int) -> Sequence[str]:
+        """Return the ids of the accounts of a bucket that were opened since then."""
+        self._require_lock()
+        home = f"{region}/{bucket}"
+        return [
+            one.id
+            for one in self._database.accounts.values()
+            if ids.home_of_id(one.id) == home and one.created_at >= since
+        ]
+
+    async def copy_page(self, region: str, bucket: str, after: Position | None) -> Page:
+        """Return all of a bucket: here no page is too large."""
+        self._require_lock()
+        database, home = self._database, f"{region}/{bucket}"
+        head = database.journal[-1].seq if database.journal else 0
+        assert database.ownership is not None
+        to = Position(self._shard, database.ownership.incarnation, head, "")
+        payments = [p for p in database.payments.values() if ids.home_of_id(p.id) == home]
+        known = {payment.id for payment in payments}
+        refunds = [refund for refund in database.refunds.values() if refund.payment_id in known]
+        keys = [
+            CopiedKey(key, created_at)
+            for key, created_at in database.keys.values()
+            if home_of_key(key) in ("", home)
+        ]
+        after = after if after is not None and after.source == self._shard else None
+        legs = [leg for leg in database.legs_moved.values() if leg.payment_id in known]
+        legs += [
+            CopiedLeg(self._shard, *leg[:2], leg.payment_id, state, leg.text, 0)
+            for sent in database.legs_sent.values()
+            for leg, state in sent
+            if leg.transfer_id and leg.payment_id in known
+        ]
+        return Page(home, after, to, tuple(payments), tuple(refunds), tuple(legs), tuple(keys))
+
     async def close(self) -> None:
         """Give the lane up."""
         if self._database.locked_by is self:
@@ -221,6 +267,18 @@ class MemoryLaneStore:
                 return len(database.legs_sent.get(item.id, ()))
             case "received":
                 return len(database.legs_received.get(item.id, ()))
+            case "copy":
+                return database.copies.get(item.id)
+
+    def _copy(self, copied: CopiedRows) -> None:
+        database = self._database
+        database.copies.update(copied.positions)
+        database.payments.update({row.id: row for _, row in copied.payments})
+        database.refunds.update({row.id: row for _, row in copied.refunds})
+        for leg in copied.legs:
+            database.legs_moved[leg.source, leg.destination, leg.number] = leg
+        for key, created_at in copied.keys:
+            database.keys[key.tenant_id, key.request_id] = (key, created_at)
 
     def _check_keys(self, batch: Batch) -> None:
         keys = self._database.keys

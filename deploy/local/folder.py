@@ -69,6 +69,11 @@ class Endpoints:
     shards: tuple[ShardEndpoints, ...] = ()
     processors: tuple[ProcessorEndpoints, ...] = ()
 
+    @property
+    def processor_targets(self) -> list[str]:
+        """Where each processor is reached."""
+        return [each.address for each in self.processors] or [self.processor]
+
 
 @dataclass(frozen=True)
 class State:

@@ -6,6 +6,7 @@ as they arrived.
 
 from typing import NamedTuple
 
+from processor.domain.copies import Page
 from processor.domain.legs import Leg
 from processor.domain.place import ALIASES
 
@@ -206,6 +207,20 @@ class ReceiveLeg(NamedTuple):
         return f"legs from {self.source}"
 
 
+class TakeCopies(NamedTuple):
+    """The lane's own: keep rows of a bucket that is still another shard's.
+
+    Without a page it asks how far the copy is.
+    """
+
+    bucket: str
+    page: Page | None
+
+    @property
+    def order_key(self) -> str:
+        return f"copies of {self.bucket}"
+
+
 class AcknowledgeLegs(NamedTuple):
     """The lane's own: note that a destination has taken all legs up to a number."""
 
@@ -230,7 +245,7 @@ CallerCommand = (
 )
 """Commands that come from a caller with a request_id."""
 
-OwnCommand = ExpireHolds | DeleteRequestKeys | ReceiveLeg | AcknowledgeLegs
+OwnCommand = ExpireHolds | DeleteRequestKeys | ReceiveLeg | AcknowledgeLegs | TakeCopies
 """Commands of the lane itself."""
 
 Command = CallerCommand | OwnCommand

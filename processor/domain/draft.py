@@ -6,6 +6,7 @@ from typing import NamedTuple
 from processor.domain import accounts, ids, refusals, transfers
 from processor.domain.accounts import Account
 from processor.domain.context import Context
+from processor.domain.copies import Copied
 from processor.domain.legs import Crossing, Leg, Received
 from processor.domain.legs import Kind as LegKind
 from processor.domain.merchants import Merchant
@@ -42,6 +43,7 @@ class Changes(NamedTuple):
     tombstones: tuple[Tombstone, ...] = ()
     deleted_keys: tuple[tuple[str, str], ...] = ()
     crossing: Crossing | None = None
+    copied: Copied | None = None
 
 
 class Draft:
@@ -328,6 +330,7 @@ class Draft:
         description: str = "",
         reason: str = "",
         concerning: int = 0,
+        hops: tuple[tuple[str, int], ...] = (),
     ) -> Leg:
         """Send another shard the next leg."""
         assert fee >= 0
@@ -353,9 +356,31 @@ class Draft:
             description=description,
             reason=reason,
             concerning=concerning,
+            hops=hops,
         )
         self._crossing = crossing._replace(sent=(*crossing.sent, leg))
         return leg
+
+    def send_accounts(self, destination: str, legs: Sequence[Leg]) -> None:
+        """Send a shard accounts with their money, numbered after what it was sent before."""
+        assert self._crossing is None, "so the next number is the one after the last"
+        first = self.view.sent(destination) + 1
+        sent = [leg._replace(number=first + place) for place, leg in enumerate(legs)]
+        self._crossing = Crossing(sent=tuple(sent))
+
+    def arrive(self, account: Account) -> Account:
+        """Record an account that comes from another shard, still empty; it may have been here."""
+        before = self.view.account(account.id)
+        assert before is None or (before.posted, before.held) == (0, 0), "its money left with it"
+        assert account.id not in self._accounts
+        arrived = account._replace(
+            posted=0,
+            held=0,
+            version=max(account.version, before.version if before else 0) + 1,
+            updated_at=self.context.now,
+        )
+        self._accounts[account.id] = arrived
+        return arrived
 
     def send_merchant(self, merchant: Merchant, peers: Sequence[str]) -> None:
         """Send every other shard a merchant."""
@@ -375,11 +400,14 @@ class Draft:
             ]
             self._crossing = Crossing(sent=tuple(sent))
 
-    def send_buckets(self, destination: str, first_bucket: int, last_bucket: int) -> None:
-        """Hand buckets over to another shard."""
+    def send_buckets(
+        self, destination: str, first_bucket: int, last_bucket: int, copied: str = ""
+    ) -> None:
+        """Hand buckets over to another shard, which has all rows up to the commit `copied`."""
         leg = self.send(destination, LegKind.BUCKETS, "")
         assert self._crossing is not None
-        sent = (*self._crossing.sent[:-1], leg._replace(buckets=(first_bucket, last_bucket)))
+        told = leg._replace(buckets=(first_bucket, last_bucket), copied=copied)
+        sent = (*self._crossing.sent[:-1], told)
         self._crossing = self._crossing._replace(sent=sent)
 
     def receive(self, received: Received) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Final, NamedTuple
 
+from processor.domain.accounts import Account
 from processor.domain.merchants import Merchant
 from processor.domain.names import Name
 from processor.domain.payments import Refund
@@ -24,12 +25,15 @@ class Kind(Name):
     """Take note that money of one of your legs lies in suspense here."""
     MERCHANT = "MERCHANT"
     """Keep a copy of a merchant."""
+    ACCOUNT = "ACCOUNT"
+    """Have this account with its money, whose bucket comes after it."""
     BUCKETS = "BUCKETS"
     """Own these buckets from now on: they are no longer this shard's."""
 
 
-MONEY: Final = frozenset({Kind.CAPTURE, Kind.TRANSFER, Kind.REFUND_CREDIT})
-"""Kinds that were debited where they come from and are credited where they go to."""
+MONEY: Final = frozenset({Kind.CAPTURE, Kind.TRANSFER, Kind.REFUND_CREDIT, Kind.ACCOUNT})
+"""Kinds that were debited where they come from and are credited where they go to; an account below
+zero the other way round."""
 
 
 class Outcome(Name):
@@ -39,6 +43,7 @@ class Outcome(Name):
     SUSPENSE = "SUSPENSE"
     REFUSED = "REFUSED"
     NOTED = "NOTED"
+    SENT_ON = "SENT_ON"
 
 
 class Leg(NamedTuple):
@@ -73,6 +78,12 @@ class Leg(NamedTuple):
     """Number of the leg, sent by the shard that this one goes to, whose money is in suspense."""
     buckets: tuple[int, int] | None = None
     """The first and the last bucket that change hands."""
+    copied: str = ""
+    """The commit here up to which all rows of the bucket must be copied before it is taken."""
+    account: Account | None = None
+    """An account as it left, with its balance and what is held of it."""
+    hops: tuple[tuple[str, int], ...] = ()
+    """Legs, by source and number, as which it came here before it was sent on, the first first."""
     merchant: Merchant | None = None
 
 

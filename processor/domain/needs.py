@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 
-from processor.domain import accounts, commands
+from processor.domain import accounts, commands, copies, ids
+from processor.domain.legs import MONEY, Leg
 from processor.domain.legs import Kind as LegKind
-from processor.domain.legs import Leg
 from processor.domain.ownership import is_elsewhere
 from processor.domain.payments import Payment
 from processor.domain.place import Place as Place
 from processor.domain.rules.legs import payee
+from processor.domain.rules.moves import WAITS, decided_by
 from processor.domain.view import AUTHORIZE, Item, View
 
 
@@ -79,11 +80,16 @@ def missing(
 
 
 def due_accounts(command: commands.Command, view: View, place: Place, now: int) -> list[str]:
-    """Return the accounts that the command looks at and whose holds must be expired first."""
+    """Return the accounts that the command looks at and whose holds must be expired first.
+
+    Of an account that is another shard's by now, the holds that are here are no truth any more.
+    """
     return [
         item.id
         for item in needed(command, view, place)
-        if item.kind == "account" and view.due_holds(item.id, now)
+        if item.kind == "account"
+        and view.due_holds(item.id, now)
+        and (place.homes is None or place.find(item.id) == place.shard)
     ]
 
 
@@ -185,14 +191,37 @@ def _of_own(command: commands.OwnCommand, view: View, place: Place) -> Iterator[
                 yield Item("key", request_id, tenant_id)
         case commands.AcknowledgeLegs():
             yield Item("sent", command.destination)
+        case commands.TakeCopies():
+            yield Item("copy", command.bucket)
+            if command.page is not None:
+                yield from _of_page(command.page)
         case commands.ReceiveLeg():
             yield Item("received", command.source)
             if command.leg is not None:
                 yield from _of_leg(command.leg, view, place)
 
 
+def _of_page(page: copies.Page) -> Iterator[Item]:
+    for payment in page.payments:
+        yield Item("payment", payment.id)
+    for refund in page.refunds:
+        yield Item("refund", refund.id)
+    for one in page.keys:
+        yield Item("key", one.key.request_id, one.key.tenant_id)
+
+
 def _of_leg(leg: Leg, view: View, place: Place) -> Iterator[Item]:
+    decider = decided_by(leg, place)
+    if decider != place.shard:
+        if decider != WAITS:
+            yield from _of_sent_on(leg, decider, place)
+        return
     match leg.kind:
+        case LegKind.ACCOUNT:
+            yield Item("copy", ids.home_of_id(leg.account_id))
+            yield Item("account", leg.account_id)
+            if leg.amount:
+                yield Item("account", place.clearing(leg.tenant_id, leg.source, leg.currency))
         case LegKind.CAPTURE | LegKind.TRANSFER | LegKind.REFUND_CREDIT:
             yield from _of_credit(leg, view, place)
             if leg.kind == LegKind.REFUND_CREDIT:
@@ -210,8 +239,20 @@ def _of_leg(leg: Leg, view: View, place: Place) -> Iterator[Item]:
             yield Item("refund", leg.refund_id)
         case LegKind.SUSPENSE:
             yield Item("sent", leg.source)
+            if leg.hops:
+                yield Item("sent", leg.hops[-1][0])
         case LegKind.MERCHANT if leg.merchant is not None:
             yield Item("merchant", leg.merchant.id)
+
+
+def _of_sent_on(leg: Leg, to: str, place: Place) -> Iterator[Item]:
+    yield Item("sent", to)
+    if leg.kind in MONEY:
+        for shard in (leg.source, to):
+            yield Item("account", place.clearing(leg.tenant_id, shard, leg.currency))
+        yield Item(
+            "account", place.own_account(leg.tenant_id, accounts.Kind.SUSPENSE, leg.currency)
+        )
 
 
 def _of_credit(leg: Leg, view: View, place: Place) -> Iterator[Item]:

@@ -1,5 +1,6 @@
 """Which buckets a shard owns (R20): what its own database says, above any map."""
 
+from collections.abc import Set as AbstractSet
 from typing import Final, NamedTuple
 
 from processor.domain import commands, ids, refusals
@@ -19,6 +20,9 @@ NOWHERE: Final = ""
 
 NAMES: Final = tuple(a + b for a in ids.ALPHABET for b in ids.ALPHABET)
 """The two characters of every bucket, by its number."""
+
+
+_NUMBERS: Final = {name: number for number, name in enumerate(NAMES)}
 
 
 class BucketRange(NamedTuple):
@@ -51,6 +55,28 @@ class Buckets(NamedTuple):
         for one in self.ranges:
             if one.first_bucket <= bucket <= one.last_bucket:
                 return one.state
+        return ""
+
+    def has(self, home: str) -> bool:
+        """Say whether what has this home (region, slash, two characters) is the shard's.
+
+        So is what has no bucket of the region, and what is frozen while it moves.
+        """
+        region, _, name = home.partition("/")
+        if region != self.region or name not in _NUMBERS:
+            return True
+        return self.state_of(_NUMBERS[name]) in (OWNED, FROZEN)
+
+    def had(self, home: str) -> bool:
+        """Say whether a bucket is or was the shard's: then what is stored of it was true once."""
+        return self.state_of(_NUMBERS.get(home.partition("/")[2], -1)) != ""
+
+    def shard_of(self, home: str) -> str:
+        """Return the shard that a bucket has moved to from here; empty if it has not."""
+        bucket = _NUMBERS.get(home.partition("/")[2], -1)
+        for one in self.ranges:
+            if one.first_bucket <= bucket <= one.last_bucket:
+                return one.shard
         return ""
 
     def with_state(
@@ -120,10 +146,13 @@ def taken(buckets: Buckets | None, leg: Leg, place: Place) -> Buckets:
     return buckets.with_state(first, last, OWNED)
 
 
-def owned_place(place: Place, buckets: Buckets | None) -> Place:
+def owned_place(
+    place: Place, buckets: Buckets | None, frozen: AbstractSet[int] = frozenset()
+) -> Place:
     """Return a place whose homes are the map's, except for what the shard itself knows better.
 
-    What it owns is here whatever the map says, and what it does not own is not.
+    What it owns is here whatever the map says, and what it does not own is not. What it has frozen
+    is nowhere for the time being.
     """
     if buckets is None or (place.homes is None and buckets.has_all):
         return place
@@ -136,6 +165,10 @@ def owned_place(place: Place, buckets: Buckets | None) -> Place:
             homes[home] = NOWHERE
         elif homes.get(home, place.shard) == place.shard:
             homes[home] = shard or NOWHERE
+    for bucket in frozen:
+        home = f"{buckets.region}/{NAMES[bucket]}"
+        if homes.get(home) == place.shard:
+            homes[home] = NOWHERE
     return place._replace(homes=homes)
 
 

@@ -172,7 +172,7 @@ class PageTokenInvalid(Refused):
 
 
 class HistoryMissing(Refused):
-    """The account was not open at that time."""
+    """The account was not open at that time, or has come from another shard since."""
 
     reason = "HISTORY_MISSING"
 

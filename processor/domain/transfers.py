@@ -15,6 +15,7 @@ class Reason(Name):
     TOP_UP = "TOP_UP"
     PAYOUT = "PAYOUT"
     PERSON_TO_PERSON = "PERSON_TO_PERSON"
+    BUCKET_MOVE = "BUCKET_MOVE"
 
 
 class State(Name):

@@ -25,14 +25,28 @@ class Key(NamedTuple):
     resource_id: str
 
 
+class Position(NamedTuple):
+    """How far a copy is: all that the source had committed up to `seq`, once `place` is empty.
+
+    The incarnation is that of the source's journal row `seq`, so that a lost history shows. Until
+    then `place` says where the first walk through the source's tables stands.
+    """
+
+    source: str
+    incarnation: str
+    seq: int
+    place: str
+
+
 class Item(NamedTuple):
     """Something a decision needs to know; tenant_id is set for keys and merchant references.
 
-    Of a shard: the number of the last leg that was sent there, or received from there.
+    Of a shard: the number of the last leg that was sent there, or received from there. Of a bucket:
+    how far its copy is.
     """
 
     kind: Literal[
-        "account", "payment", "merchant", "key", "reference", "refund", "sent", "received"
+        "account", "payment", "merchant", "key", "reference", "refund", "sent", "received", "copy"
     ]
     id: str
     tenant_id: str = ""
@@ -67,6 +81,9 @@ class View(Protocol):
 
     def received(self, shard: str) -> int:
         """Return the number of the last leg that was received from a shard."""
+
+    def copied(self, bucket: str) -> Position | None:
+        """Return how far the copy of another shard's bucket is."""
 
     def holds_count(self, account_id: str) -> int:
         """Return the number of open holds of an account."""

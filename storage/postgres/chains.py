@@ -116,6 +116,7 @@ BALANCE_AT: Final = f"""
          WHERE t.id = coalesce(
                 (SELECT m.transfer_id
                    FROM account_marks AS m
+                   JOIN transfers AS x ON x.id = m.transfer_id
                   WHERE m.account_id = $1 AND m.transfer_id >= $2
                   ORDER BY m.transfer_id
                   LIMIT 1),
@@ -130,10 +131,11 @@ BALANCE_AT: Final = f"""
          WHERE w.created_at > $3 AND w.step < {BALANCE_STEPS_MAX}
     )
     SELECT CASE WHEN created_at <= $3 THEN posted_after ELSE 0 END AS posted,
-           created_at <= $3 OR previous_id = '' AS has_arrived
+           created_at <= $3 OR previous_id = '' AS has_arrived, step = {BALANCE_STEPS_MAX} AS is_cut
       FROM walk
      ORDER BY step DESC
      LIMIT 1
 """
 """Walks back to time $3 from the first mark after it ($2 sorts before every id of later), or from
-the newest transfer; no row when there is none at all."""
+the newest transfer; no row when there is none at all. A list may go on at another shard, where the
+account came from: then the walk does not arrive."""

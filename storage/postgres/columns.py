@@ -81,7 +81,10 @@ def instant(time_us: int) -> datetime:
 
 def arguments(ownership: Ownership, batch: Batch) -> list[Any]:
     """Return the arguments of apply_batch_v1, in its order."""
-    new_accounts = [row for expected, row in batch.accounts if not expected]
+    # One that is older than the batch came from another shard; see `copied`.
+    new_accounts = [
+        row for expected, row in batch.accounts if not expected and row.created_at == batch.now
+    ]
     changed_accounts = [
         (
             row.id,
@@ -185,6 +188,51 @@ def rare(batch: Batch) -> str | None:
                 {"destination": destination, "number": number}
                 for destination, number in getattr(crossed, name)
             ]
+    return _encode(found).decode()
+
+
+def copied(batch: Batch) -> str | None:
+    """Return what apply_copied_v1 reads; None when the batch brings nothing of another shard."""
+    moved = [
+        row for expected, row in batch.accounts if not expected and row.created_at != batch.now
+    ]
+    if batch.copied is None and not moved:
+        return None
+    found: dict[str, Any] = {
+        "accounts": [row._asdict() | {"created_us": row.created_at} for row in moved]
+    }
+    for name in ("payments", "refunds", "legs", "keys", "positions"):
+        found[name] = []
+    if batch.copied is not None:
+        found["payments"] = [
+            row._asdict()
+            | {
+                "expected": expected,
+                "hold_expires_us": row.hold_expires_at,
+                "created_us": row.created_at,
+                "updated_us": row.updated_at,
+            }
+            for expected, row in batch.copied.payments
+        ]
+        found["refunds"] = [
+            row._asdict() | {"is_new": not expected, "created_us": row.created_at}
+            for expected, row in batch.copied.refunds
+        ]
+        found["legs"] = [
+            leg._asdict() | {"created_us": leg.created_at} for leg in batch.copied.legs
+        ]
+        found["keys"] = [
+            key._asdict()
+            | {
+                "fingerprint": key.fingerprint.hex(),
+                "outcome": key.outcome.hex(),
+                "created_us": created_at,
+            }
+            for key, created_at in batch.copied.keys
+        ]
+        found["positions"] = [
+            position._asdict() | {"bucket": bucket} for bucket, position in batch.copied.positions
+        ]
     return _encode(found).decode()
 
 

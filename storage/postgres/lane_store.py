@@ -11,7 +11,8 @@ from asyncpg.prepared_stmt import PreparedStatement
 
 from processor.domain import ids
 from processor.domain.chain import GENESIS
-from processor.domain.view import Item
+from processor.domain.copies import Page
+from processor.domain.view import Item, Position
 from processor.ports import (
     Ambiguous,
     Batch,
@@ -29,6 +30,7 @@ from processor.ports import (
 )
 from storage.postgres import columns, hosts, rows
 from storage.postgres.connections import connect
+from storage.postgres.copies import Copies
 from storage.postgres.old_keys import OldKeys
 
 APPLY_SECONDS_MAX: Final = 5.0
@@ -98,9 +100,13 @@ SELECT r.*
 
 _DUE_HOLDS = """
 SELECT DISTINCT payer_account_id
-  FROM (SELECT payer_account_id FROM payments
-         WHERE capturable > 0 AND hold_expires_at <= $1
-         ORDER BY hold_expires_at LIMIT $2) AS due
+  FROM (SELECT p.payer_account_id
+          FROM payments AS p
+          JOIN accounts AS a ON a.id = p.payer_account_id
+         WHERE p.capturable > 0 AND p.hold_expires_at <= $1
+           -- Of an account that went to another shard, or is to come, nothing is held here.
+           AND a.held > 0
+         ORDER BY p.hold_expires_at LIMIT $2) AS due
 """
 
 _REFUNDS = f"SELECT {rows.REFUND_COLUMNS} FROM refunds WHERE id = ANY($1::text::text[])"
@@ -155,6 +161,20 @@ SELECT EXISTS (
 _CHECK = "SELECT check_lane_v1($1, $2, $3, $4)"
 _LOCK = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))"
 _APPLY = f"SELECT apply_batch_v1({', '.join(columns.ARGUMENTS)})"
+# One statement, and so one commit.
+_APPLY_COPIED = f"""
+SELECT apply_batch_v1({", ".join(columns.ARGUMENTS)}),
+       apply_copied_v1(${len(columns.ARGUMENTS) + 1}::jsonb, $5, $9)
+"""
+
+_ACCOUNTS_IN = """
+SELECT id FROM accounts
+ WHERE id >= $1 AND starts_with(id, $2) AND right(id, 2) = $3
+"""
+_COPIES = """
+SELECT bucket, source, incarnation, seq, place
+  FROM bucket_copies WHERE bucket = ANY($1::text::text[])
+"""
 
 _LOST = (
     OSError,
@@ -303,6 +323,9 @@ class PostgresLaneStore:
             if found := by_kind.get("sent"):
                 for row in await self._fetch(_SENT, [item.id for item in found]):
                     values[Item("sent", row["shard"])] = row["number"]
+            if found := by_kind.get("copy"):
+                for row in await self._fetch(_COPIES, [item.id for item in found]):
+                    values[Item("copy", row["bucket"])] = Position(*row[1:])
             if found := by_kind.get("received"):
                 for row in await self._fetch(_RECEIVED, [item.id for item in found]):
                     values[Item("received", row["shard"])] = row["number"]
@@ -319,8 +342,14 @@ class PostgresLaneStore:
             arguments = prepared[2]
         else:
             arguments = columns.arguments(ownership, batch)
+        copied = columns.copied(batch)
         async with self._on_lane() as session:
-            await session.apply.fetchval(*arguments, timeout=APPLY_SECONDS_MAX)
+            if copied is None:
+                await session.apply.fetchval(*arguments, timeout=APPLY_SECONDS_MAX)
+            else:
+                await session.lane.fetchval(
+                    _APPLY_COPIED, *arguments, copied, timeout=APPLY_SECONDS_MAX
+                )
 
     async def check(self, ownership: Ownership) -> None:
         """Return if the lane is still owned."""
@@ -391,6 +420,18 @@ class PostgresLaneStore:
                     timeout=LOOK_SECONDS_MAX,
                 )
             )
+
+    async def accounts_in(self, region: str, bucket: str, since: int) -> Sequence[str]:
+        """Return the ids of the accounts of a bucket that were opened since then."""
+        bounds = (ids.first_at(ids.ACCOUNT, region, since), f"{ids.ACCOUNT}_{region}_")
+        async with self._on_chores() as chores:
+            found = await chores.fetch(_ACCOUNTS_IN, *bounds, bucket, timeout=LOOK_SECONDS_MAX)
+        return [row["id"] for row in found]
+
+    async def copy_page(self, region: str, bucket: str, after: Position | None) -> Page:
+        """Return what comes next of a copy of a bucket, as it is committed now."""
+        async with self._on_chores() as chores:
+            return await Copies(chores, self._shard).page(region, bucket, after)
 
     async def close(self) -> None:
         """Give the lane up: the advisory lock goes with the session."""

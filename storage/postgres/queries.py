@@ -117,6 +117,11 @@ class PostgresQueries:
             seq = (await snapshot.newest()).seq
             return await work(snapshot), AsOf(seq, 0.0)
 
+    async def has_taken_from(self, shard: str) -> bool:
+        """Say whether a bucket came here from a shard. Raises Unavailable."""
+        async with self.snapshot() as snapshot:
+            return await snapshot.has_taken_from(shard)
+
     _API_KEY = """
         SELECT secret_hash, tenant_id, scopes, coalesce(merchant_id, '')
           FROM api_keys

@@ -228,7 +228,10 @@ class ReplicatedQueries:
         Raises Unavailable, ReadTokenElsewhere, ReadTokenAhead, HistoryLost or what work raises.
         """
         if after is not None and after.shard != self._shard:
-            raise refusals.ReadTokenElsewhere(shard=self._shard)
+            # What moved here came with all that its shard had committed.
+            if not await self.primary.has_taken_from(after.shard):
+                raise refusals.ReadTokenElsewhere(shard=self._shard)
+            after = None
         cause = "away" if self.replicas else "none"
         late: list[Replica] = []
         need = _Need(after, self._known_seq(), self._staleness_seconds_max)
@@ -270,6 +273,9 @@ class ReplicatedQueries:
                         raise NotHere("lagging")
                     bound.reschedule(loop.time() + READ_SECONDS_MAX)
                     found = await work(snapshot)
+        except refusals.BucketElsewhere as error:
+            # It may have come already, as the primary knows.
+            raise NotHere("behind") from error
         except (TimeoutError, Unavailable) as error:
             replica.failed()
             log.warning("replica_failed", replica=replica.name, reason=type(error).__name__)

@@ -4,6 +4,7 @@ Each list names the columns of its NamedTuple in the same order, so that a row m
 Times leave the database as whole microseconds since 1970; a timestamptz keeps nothing finer.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Final
 
@@ -119,6 +120,12 @@ def encode_terms(terms: tuple[Terms, ...]) -> str:
 def buckets(row: asyncpg.Record) -> Buckets:
     """Return which buckets the shard has."""
     return Buckets(row["region"], row["version"], _decode_ranges(row["ranges"]))
+
+
+@functools.lru_cache(maxsize=64)
+def buckets_of(region: str, version: int, ranges: str) -> Buckets:
+    """Return which buckets the shard has; the same text comes with every read."""
+    return Buckets(region, version, _decode_ranges(ranges))
 
 
 def encode_buckets(owned: Buckets) -> str:

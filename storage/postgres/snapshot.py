@@ -6,12 +6,13 @@ Every list walks downwards from an id (keyset), along an index or along the chai
 
 from collections.abc import Mapping, Sequence
 from enum import Enum, auto
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from kit.read_tokens import ReadToken
-from processor.domain import ids
+from processor.domain import ids, refusals
 from processor.domain.accounts import Account
 from processor.domain.merchants import Merchant
+from processor.domain.ownership import Buckets
 from processor.domain.payments import Payment, Refund
 from processor.domain.reads import MoneySent, Page, Row, StoredRequest
 from processor.domain.transfers import Transfer
@@ -24,6 +25,8 @@ REFUNDS_MAX: Final = 100
 
 LEGS_MAX: Final = 100
 """Legs shown with a payment, as the contract says."""
+
+Listed = TypeVar("Listed", Account, Payment)
 
 _PAYMENT_NAMES: Final = ", ".join(Payment._fields)
 _ACCOUNT_NAMES: Final = ", ".join(Account._fields)
@@ -44,8 +47,13 @@ class PostgresSnapshot:
         self._connection = connection
         self._shard = shard
         self._newest: ReadToken | None = None
+        self._buckets: Buckets | None = None
 
-    HEAD = "SELECT incarnation, seq FROM journal ORDER BY seq DESC LIMIT 1"
+    HEAD = """
+        SELECT j.incarnation, j.seq, b.region, b.version, b.ranges
+          FROM (SELECT incarnation, seq FROM journal ORDER BY seq DESC LIMIT 1) AS j
+          LEFT JOIN lane_buckets AS b ON b.shard = $1
+    """
 
     async def head(self) -> str:
         """Return the read token of the newest commit seen; empty before the first."""
@@ -55,9 +63,40 @@ class PostgresSnapshot:
     async def newest(self) -> ReadToken:
         """Return the newest commit seen, number 0 before the first."""
         if self._newest is None:
-            row = await self._connection.fetchrow(self.HEAD)
-            self._newest = ReadToken(self._shard, *(row or ("", 0)))
+            row = await self._connection.fetchrow(self.HEAD, self._shard) or ("", 0, None)
+            if row[2] is not None:
+                self._buckets = rows.buckets_of(*row[2:])
+            self._newest = ReadToken(self._shard, *row[:2])
         return self._newest
+
+    async def is_here(self, identifier: str) -> bool:
+        """Say whether the shard answers for what an id names.
+
+        What has moved away leaves its rows behind, and what is to come sends its own ahead.
+        """
+        await self.newest()
+        return self._buckets is None or self._buckets.has(ids.home_of_id(identifier))
+
+    async def _require_here(self, identifier: str) -> None:
+        if not await self.is_here(identifier):
+            assert self._buckets is not None
+            home = ids.home_of_id(identifier)
+            raise refusals.BucketElsewhere(bucket=home, shard=self._buckets.shard_of(home))
+
+    async def _only_here(self, page: Page[Listed]) -> Page[Listed]:
+        """Leave out of a page what is other shards'; it may be shorter then than it could be."""
+        await self.newest()
+        if self._buckets is None or self._buckets.has_all:
+            return page
+        return page._replace(rows=[one for one in page.rows if await self.is_here(one.id)])
+
+    COPIED_FROM = "SELECT bucket FROM bucket_copies WHERE source = $1"
+
+    async def has_taken_from(self, shard: str) -> bool:
+        """Say whether a bucket came here from a shard, with all that it had committed till then."""
+        found = await self._connection.fetch(self.COPIED_FROM, shard)
+        await self.newest()
+        return any(self._buckets is None or self._buckets.has(row["bucket"]) for row in found)
 
     INCARNATION = "SELECT incarnation FROM journal WHERE seq = $1"
 
@@ -77,7 +116,8 @@ class PostgresSnapshot:
     PAYMENT = f"SELECT {rows.PAYMENT_COLUMNS} FROM payments WHERE id = $1"
 
     async def payment(self, payment_id: str) -> Payment | None:
-        """Return a payment."""
+        """Return a payment. Raises BucketElsewhere."""
+        await self._require_here(payment_id)
         row = await self._connection.fetchrow(self.PAYMENT, payment_id)
         return rows.payment(row) if row else None
 
@@ -94,7 +134,7 @@ class PostgresSnapshot:
     async def payment_by_request(self, tenant_id: str, request_id: str) -> Payment | None:
         """Return the payment that a tenant's request_id authorized."""
         row = await self._connection.fetchrow(self.PAYMENT_BY_REQUEST, tenant_id, request_id)
-        return rows.payment(row) if row else None
+        return rows.payment(row) if row and await self.is_here(row["id"]) else None
 
     REQUEST = f"""
         SELECT method, fingerprint, outcome, resource_id, {rows.micros("created_at")}
@@ -105,7 +145,12 @@ class PostgresSnapshot:
     async def request(self, tenant_id: str, request_id: str) -> StoredRequest | None:
         """Return what is stored of a tenant's request_id."""
         row = await self._connection.fetchrow(self.REQUEST, tenant_id, request_id)
-        return StoredRequest(*row) if row else None
+        if row is None:
+            return None
+        found = StoredRequest(*row)
+        # A tombstone leads to the payer first.
+        is_here = await self.is_here(found.resource_id.partition(" ")[0])
+        return found if is_here else None
 
     REFUNDS = f"""
         SELECT {rows.REFUND_COLUMNS}
@@ -120,13 +165,20 @@ class PostgresSnapshot:
         found = await self._connection.fetch(self.REFUNDS, payment_id, REFUNDS_MAX)
         return [rows.refund(row) for row in found]
 
-    # Walks legs_sent_payment_idx.
+    # Walks legs_sent_payment_idx and legs_moved_payment_idx. What was sent before the payment came
+    # is carried by whoever sent it, and counts as taken.
     LEGS = """
-        SELECT convert_from(s.body, 'UTF8'), s.number <= coalesce(a.number, 0), s.state <> ''
-          FROM legs_sent AS s
-          LEFT JOIN legs_acknowledged AS a ON a.destination = s.destination
-         WHERE s.payment_id = $1 AND s.payment_id <> '' AND s.transfer_id <> ''
-         ORDER BY s.created_at, s.number
+        SELECT convert_from(l.body, 'UTF8'), l.is_taken, l.state <> ''
+          FROM (SELECT s.body, s.number <= coalesce(a.number, 0) AS is_taken, s.state,
+                       s.created_at, s.number
+                  FROM legs_sent AS s
+                  LEFT JOIN legs_acknowledged AS a ON a.destination = s.destination
+                 WHERE s.payment_id = $1 AND s.payment_id <> '' AND s.transfer_id <> ''
+                UNION ALL
+                SELECT m.body, TRUE, m.state, m.created_at, m.number
+                  FROM legs_moved AS m
+                 WHERE m.payment_id = $1) AS l
+         ORDER BY l.created_at, l.number
          LIMIT $2
     """
 
@@ -160,7 +212,7 @@ class PostgresSnapshot:
 
     async def _payments_by(self, sql: str, whose: str, before: str, limit: int) -> Page[Payment]:
         found = await self._connection.fetch(sql, whose, before, limit + 1)
-        return _page([rows.payment(row) for row in found], limit)
+        return await self._only_here(_page([rows.payment(row) for row in found], limit))
 
     PAYMENTS = f"""
         SELECT {rows.PAYMENT_COLUMNS}
@@ -204,13 +256,14 @@ class PostgresSnapshot:
 
     async def _payments_by_tenant(self, tenant_id: str, before: str, limit: int) -> Page[Payment]:
         found = await self._connection.fetch(self.PAYMENTS_BY_TENANT, before, tenant_id, limit + 1)
-        page = _page([rows.payment(row) for row in found], limit)
+        page = await self._only_here(_page([rows.payment(row) for row in found], limit))
         return await self._to_end_of_scan(page, self.PAYMENTS_END, before)
 
     ACCOUNT = f"SELECT {rows.ACCOUNT_COLUMNS} FROM accounts WHERE id = $1"
 
     async def account(self, account_id: str) -> Account | None:
-        """Return an account."""
+        """Return an account. Raises BucketElsewhere."""
+        await self._require_here(account_id)
         row = await self._connection.fetchrow(self.ACCOUNT, account_id)
         return rows.account(row) if row else None
 
@@ -224,7 +277,7 @@ class PostgresSnapshot:
     async def accounts(self, account_ids: Sequence[str]) -> Sequence[Account]:
         """Return those of the accounts that exist, newest first."""
         found = await self._connection.fetch(self.ACCOUNTS, list(account_ids))
-        return [rows.account(row) for row in found]
+        return [rows.account(row) for row in found if await self.is_here(row["id"])]
 
     # Walks accounts_owner_idx.
     ACCOUNTS_BY_USER = f"""
@@ -260,9 +313,9 @@ class PostgresSnapshot:
             found = await self._connection.fetch(
                 self.ACCOUNTS_BY_USER, tenant_id, user_id, before, limit + 1
             )
-            return _page([rows.account(row) for row in found], limit)
+            return await self._only_here(_page([rows.account(row) for row in found], limit))
         found = await self._connection.fetch(self.ACCOUNTS_BY_TENANT, before, tenant_id, limit + 1)
-        page = _page([rows.account(row) for row in found], limit)
+        page = await self._only_here(_page([rows.account(row) for row in found], limit))
         return await self._to_end_of_scan(page, self.ACCOUNTS_END, before)
 
     async def list_transfers(self, account_id: str, before: str, limit: int) -> Page[Transfer]:
@@ -287,14 +340,22 @@ class PostgresSnapshot:
         return {transfer_id: account_id for transfer_id, account_id in found}
 
     async def balance_at(self, account_id: str, time_us: int) -> int:
-        """Return the posted balance of an account after all transfers up to a moment."""
+        """Return the posted balance of an account after all transfers up to a moment.
+
+        Raises HistoryMissing where the moment is before the account came from another shard.
+        """
         next_millisecond = ids.first_at(ids.TRANSFER, ids.region_of_id(account_id), time_us + 1_000)
         row = await self._connection.fetchrow(
             chains.BALANCE_AT, account_id, next_millisecond, instant(time_us)
         )
         if row is None:
+            account = await self.account(account_id)
+            if account is not None and account.last_transfer_id:
+                raise refusals.HistoryMissing(account_id=account_id)
             return 0
-        assert row["has_arrived"], "an account's marks are never this far apart"
+        if not row["has_arrived"]:
+            assert not row["is_cut"], "an account's marks are never this far apart"
+            raise refusals.HistoryMissing(account_id=account_id)
         return int(row["posted"])
 
     MERCHANT = f"SELECT {rows.MERCHANT_COLUMNS} FROM merchants WHERE id = $1"

@@ -50,6 +50,10 @@ class AccountsCheck:
         self.books: dict[str, Book] = {}
         self.clearing: dict[str, int] = {}
         """Balances of the accounts through which money goes to other shards and comes from them."""
+        self.elsewhere: set[str] = set()
+        """Accounts that left with their bucket; copies of their payments may stay or come back."""
+        self.came_after: set[str] = set()
+        """Transfers of other shards that were the newest of an account when it came from there."""
 
     def batch(self, body: Body, seq: int) -> None:
         """Take in the images of a batch."""
@@ -73,6 +77,18 @@ class AccountsCheck:
                 )
             book.newest, book.version = bytes(raw), account.version
 
+    def leave(self, account_id: str) -> None:
+        """Take in that an account went to another shard with its bucket."""
+        self.elsewhere.add(account_id)
+
+    def come(self, account_id: str, last_transfer_id: str) -> None:
+        """Take in that an account came from another shard, where its list of transfers goes on."""
+        self.elsewhere.discard(account_id)
+        self.came_after.add(last_transfer_id)
+        book = self.books.get(account_id)
+        if book is not None:
+            book.last_transfer_id = last_transfer_id
+
     async def finish(
         self,
         connection: Connection,
@@ -88,8 +104,12 @@ class AccountsCheck:
                 absent.discard(account.id)
                 if account.kind == accounts.Kind.CLEARING:
                     self.clearing[account.id] = account.posted
-                self._balance(account, held.get(account.id, 0))
-                self._lists(account, last_payments.get(account.id, ""))
+                if account.id in self.elsewhere:
+                    self._balance(account, 0)
+                    self._lists(account, account.last_payment_id)
+                else:
+                    self._balance(account, held.get(account.id, 0))
+                    self._lists(account, last_payments.get(account.id, ""))
                 self._compare(account)
                 unit = (account.tenant_id, account.currency)
                 totals[unit] = totals.get(unit, 0) + account.posted

@@ -6,12 +6,14 @@ import msgspec
 
 from kit import frames
 from processor.domain.chain import GENESIS, VERSION, chain
+from processor.domain.copies import CopiedLeg
 from processor.domain.draft import Event
 from processor.domain.legs import Received
 from processor.domain.merchants import Merchant
 from processor.domain.ownership import Buckets
 from processor.domain.payments import Payment, Refund
 from processor.domain.transfers import Transfer
+from processor.domain.view import Position
 from processor.ports import SentLeg
 from storage.verify.report import Head, Tally, differs, row
 
@@ -54,11 +56,27 @@ class KeyRecord(msgspec.Struct, array_like=True, frozen=True):
     outcome_digest: str
 
 
+class CopiedKeys(msgspec.Struct):
+    """Request keys that came from another shard, with the time of each there."""
+
+    keys: list[tuple[KeyRecord, int]]
+
+
+class Copied(CopiedKeys, forbid_unknown_fields=True):
+    """Rows of buckets that were still other shards', and how far their copies were by that."""
+
+    positions: list[tuple[str, Position]]
+    payments: list[Payment]
+    refunds: list[Refund]
+    legs: list[CopiedLeg]
+
+
 class Keys(msgspec.Struct):
     """Only what a body says of request keys."""
 
     keys: list[KeyRecord]
     deleted_keys: list[tuple[str, str]]
+    copied: CopiedKeys | None = None
 
 
 class Crossed(msgspec.Struct, forbid_unknown_fields=True):
@@ -71,7 +89,7 @@ class Crossed(msgspec.Struct, forbid_unknown_fields=True):
     settled: list[Refund]
 
 
-class Body(Keys, forbid_unknown_fields=True):
+class Body(Keys, forbid_unknown_fields=True, kw_only=True):
     """All that a batch wrote. Accounts stay raw: only the newest image of each is kept."""
 
     v: int
@@ -83,6 +101,7 @@ class Body(Keys, forbid_unknown_fields=True):
     events: list[Event]
     crossed: Crossed | None = None
     buckets: Buckets | None = None
+    copied: Copied | None = None
 
 
 _decode: Final = msgspec.json.Decoder(Body).decode

@@ -8,18 +8,23 @@ import asyncpg
 import msgspec
 
 from processor.domain import ids
+from processor.domain.accounts import Account
+from processor.domain.copies import CopiedLeg
 from processor.domain.legs import MONEY, Kind, Outcome, Received
 from processor.domain.transfers import Reason, Transfer
 from processor.ports import SentLeg
+from storage.verify.accounts import AccountsCheck
 from storage.verify.journal import Body, Crossed
 from storage.verify.payments import PaymentsCheck
 from storage.verify.report import Tally, differences, differs, row
 from storage.verify.tables import (
     SELECT_LEGS_ACKNOWLEDGED,
+    SELECT_LEGS_MOVED,
     SELECT_LEGS_RECEIVED,
     SELECT_LEGS_SENT,
     Connection,
     Stream,
+    chunks,
 )
 
 SENT_COLUMNS: Final = ("seq", "transfer_id", "payment_id", "body", "created_at")
@@ -49,6 +54,7 @@ class Content(msgspec.Struct):
     amount: int = 0
     currency: str = ""
     fee: int = 0
+    account: Account | None = None
 
     @property
     def moved(self) -> int:
@@ -68,16 +74,20 @@ def unit_of(account_id: str) -> Unit:
 class LegsCheck:
     """Reads both tables beside the journal, in the order of the batches that wrote them."""
 
-    def __init__(self, sent: Stream, received: Stream, payments: PaymentsCheck) -> None:
+    def __init__(
+        self, sent: Stream, received: Stream, payments: PaymentsCheck, accounts: AccountsCheck
+    ) -> None:
         self.records = Tally("legs equal the journal", "R17")
         self.clearing = Tally("clearing accounts are the sums of legs", "I1")
         self._sent = sent
         self._received = received
         self._payments = payments
+        self._accounts = accounts
         self._sent_rows: dict[Place, asyncpg.Record] = {}
         self._received_rows: dict[Place, asyncpg.Record] = {}
         self._last_sent: dict[str, int] = defaultdict(int)
         self._last_received: dict[str, int] = defaultdict(int)
+        self._moved: dict[tuple[str, str, int], CopiedLeg] = {}
         self._in_suspense: set[Place] = set()
         self._acknowledged: dict[str, int] = defaultdict(int)
         self._sums: dict[Unit, int] = defaultdict(int)
@@ -86,16 +96,23 @@ class LegsCheck:
         self._suspended: set[str] = set()
 
     @classmethod
-    async def open(cls, connection: Connection, payments: PaymentsCheck) -> "LegsCheck":
+    async def open(
+        cls, connection: Connection, payments: PaymentsCheck, accounts: AccountsCheck
+    ) -> "LegsCheck":
         """Start reading the tables."""
         return cls(
             await Stream.open(connection, SELECT_LEGS_SENT),
             await Stream.open(connection, SELECT_LEGS_RECEIVED),
             payments,
+            accounts,
         )
 
     async def batch(self, body: Body, seq: int, now: int) -> None:
         """Take in what a batch sent and received; its payments were taken in before."""
+        for copy in body.copied.legs if body.copied else ():
+            known = self._moved.get(copy[:3], copy)
+            # Only the state of one that is here is written anew.
+            self._moved[copy[:3]] = known._replace(state=copy.state)
         crossed = body.crossed
         if crossed is None:
             return
@@ -164,7 +181,28 @@ class LegsCheck:
                     f"{where}: number is {expected}, but only {self._last_sent[destination]} were"
                     " sent"
                 )
+        await self._compare_moved(connection)
         self._compare_balances(balances)
+
+    async def _compare_moved(self, connection: Connection) -> None:
+        """Compare the legs that came with payments from other shards."""
+        async for chunk in chunks(connection, SELECT_LEGS_MOVED):
+            for record in chunk:
+                self.records.rows += 1
+                stored = CopiedLeg(*record)
+                source, destination, number = stored[:3]
+                where = row("legs_moved", source=source, destination=destination, number=number)
+                known = self._moved.pop(stored[:3], None)
+                if known is None:
+                    self._extra(where)
+                elif known != stored:
+                    for breach in differences(
+                        where, CopiedLeg._fields, stored, known, "newest in the journal"
+                    ):
+                        self.records.breach(breach)
+        for source, destination, number in self._moved:
+            where = row("legs_moved", source=source, destination=destination, number=number)
+            self.records.breach(f"{where}: is missing")
 
     # Rows and records
 
@@ -189,7 +227,10 @@ class LegsCheck:
         if content is None:
             return
         self._sums[leg.destination, content.tenant_id, content.currency] += content.moved
-        if content.kind == Kind.CAPTURE and content.fee:
+        if content.kind == Kind.ACCOUNT:
+            self._accounts.leave(content.account_id)
+        # A capture that was only sent on is no payment's of this shard.
+        if content.kind == Kind.CAPTURE and content.fee and leg.payment_id:
             # The fee is charged where the merchant is.
             self._payments.transfer(leg.payment_id, leg.transfer_id, Reason.FEE, content.fee)
 
@@ -203,7 +244,9 @@ class LegsCheck:
         if content is None:
             return
         self._sums[one.source, content.tenant_id, content.currency] -= content.moved
-        if content.kind == Kind.CAPTURE:
+        if content.kind == Kind.ACCOUNT and content.account is not None:
+            self._accounts.come(content.account_id, content.account.last_transfer_id)
+        if content.kind == Kind.CAPTURE and one.outcome != Outcome.SENT_ON:
             self._expect(one.payment_id, Reason.CAPTURE, content.amount)
             self._expect(one.payment_id, Reason.FEE, content.fee)
             if one.outcome == Outcome.SUSPENSE:
@@ -261,15 +304,13 @@ class LegsCheck:
             if leg.transfer_id:
                 where = row("legs_sent", destination=leg.destination, number=leg.number)
                 transfer = crossing.pop(leg.transfer_id, None)
-                account = transfer.credit_account_id if transfer else ""
-                self._fit(where, transfer, account, leg.destination, leg.text)
+                self._fit(where, transfer, 1, leg.destination, leg.text)
         for one in crossed.received:
             # What gave a refund back is the transfer of the leg that took it along.
             if one.transfer_id and self._brings_money(one):
                 where = row("legs_received", source=one.source, number=one.number)
                 transfer = crossing.pop(one.transfer_id, None)
-                account = transfer.debit_account_id if transfer else ""
-                self._fit(where, transfer, account, one.source, one.text)
+                self._fit(where, transfer, -1, one.source, one.text)
         for transfer_id in crossing:
             where = row("transfers", id=transfer_id)
             self.clearing.breach(f"{where}: is on a clearing account without a leg (seq={seq})")
@@ -280,18 +321,19 @@ class LegsCheck:
         )
         return content is not None and content.kind in MONEY
 
-    def _fit(
-        self, where: str, transfer: Transfer | None, account_id: str, shard: str, text: str
-    ) -> None:
-        """Check that a leg and its transfer say the same."""
+    def _fit(self, where: str, transfer: Transfer | None, sign: int, shard: str, text: str) -> None:
+        """Check that a leg and its transfer say the same; the sign is 1 for one that is sent."""
         content = self._content(where, text)
         if content is None:
             return
         if transfer is None:
             self.clearing.breach(f"{where}: has no transfer of its batch on a clearing account")
             return
-        has = (account_id and unit_of(account_id), transfer.amount)
-        should = ((shard, content.tenant_id, content.currency), content.amount)
+        to_clearing = content.amount * sign > 0
+        account_id = transfer.credit_account_id if to_clearing else transfer.debit_account_id
+        unit = unit_of(account_id) if ids.is_clearing(account_id) else ()
+        has = (unit, transfer.amount)
+        should = ((shard, content.tenant_id, content.currency), abs(content.amount))
         if has != should:
             self.clearing.breach(
                 f"{where}: its transfer id={transfer.id} moves {has}, expected {should}"

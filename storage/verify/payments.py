@@ -4,12 +4,13 @@ The table is read beside the journal, both in the order in which payments were m
 those payments are in memory whose last image or last transfer is still to come.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
 from processor.domain.draft import Event
-from processor.domain.payments import FIRST, HOLDING, NEXT, Payment, RefundState, State
+from processor.domain.payments import FIRST, HOLDING, NEXT, Payment, Refund, RefundState, State
 from processor.domain.transfers import Reason
 from storage.verify.journal import Body
 from storage.verify.report import Tally, differences, differs, row
@@ -107,6 +108,32 @@ class PaymentsCheck:
         for image in body.payments:
             self._image(image, taken[image.id], seq)
 
+    async def copied(self, images: Sequence[Payment]) -> None:
+        """Take in payments of another shard: what was done to them there is not of this journal."""
+        if not images:
+            return
+        for record in await self._stream.until(max(image.id for image in images)):
+            self._read(Payment(*record))
+        for image in images:
+            followed = self._followed.get(image.id)
+            if followed is None:
+                self._without_steps(image)
+                continue
+            followed.version, followed.state = image.version, image.state
+            followed.sums = _sums_of(image)
+            followed.equal = image.version == followed.stored.version
+            if followed.equal:
+                if image != followed.stored:
+                    self._compare(followed.stored, image)
+                self._release(followed)
+            else:
+                followed.image = image
+
+    def _without_steps(self, image: Payment) -> None:
+        """A copy whose row is not followed: it is as an earlier image, or missing."""
+        if image.id not in self._without_row:
+            self._ahead_of_row[image.id] = image
+
     def transfer(self, payment_id: str, transfer_id: str, reason: str, amount: int) -> None:
         """Take in a transfer that names a payment."""
         followed, column = self._followed.get(payment_id), COLUMN_OF.get(reason)
@@ -136,6 +163,25 @@ class PaymentsCheck:
         elif state == RefundState.PENDING:
             followed.sums.refunds_pending += amount
             followed.sums.refunds_fee += fee_refunded
+        self._release(followed)
+
+    def settled(self, before: Refund, after: Refund) -> None:
+        """Take in that a refund which came pending from another shard has ended here."""
+        followed = self._followed.get(before.payment_id)
+        if followed is None:
+            where = row("refunds", id=before.id)
+            self.amounts.breach(
+                f"{where}: is more than {row('payments', id=before.payment_id)} shows"
+            )
+            return
+        sums = followed.sums
+        sums.refunds_pending -= before.amount
+        if after.state == RefundState.SUCCEEDED:
+            sums.refunds += after.amount
+        else:
+            # No fee came back with it, so none was given back at all.
+            sums.refunds_fee -= before.fee_refunded
+            sums.fee_refunded -= before.fee_refunded
         self._release(followed)
 
     async def read_rest(self) -> None:
@@ -175,16 +221,7 @@ class PaymentsCheck:
         self.last_payments[account_id] = stored.id
         for problem in _inconsistencies(stored):
             self.amounts.breach(f"{row('payments', id=stored.id)}: {problem}")
-        expected = Sums(
-            captured=stored.captured,
-            fee=stored.fee,
-            refunded=stored.refunded,
-            fee_refunded=stored.fee_refunded,
-            refunds=stored.refunded,
-            refunds_pending=stored.refund_pending,
-            refunds_fee=stored.fee_refunded,
-        )
-        self._followed[stored.id] = Followed(stored, Sums(), expected)
+        self._followed[stored.id] = Followed(stored, Sums(), _sums_of(stored))
 
     def _image(self, image: Payment, events: list[Event], seq: int) -> None:
         self.steps.rows += len(events)
@@ -263,6 +300,19 @@ class PaymentsCheck:
         where = row("payments", id=stored.id)
         for breach in differences(where, PAYMENT_COLUMNS, stored, image, WHY_IMAGE):
             self.images.breach(breach)
+
+
+def _sums_of(payment: Payment) -> Sums:
+    """Return what transfers and refunds must add up to."""
+    return Sums(
+        captured=payment.captured,
+        fee=payment.fee,
+        refunded=payment.refunded,
+        fee_refunded=payment.fee_refunded,
+        refunds=payment.refunded,
+        refunds_pending=payment.refund_pending,
+        refunds_fee=payment.fee_refunded,
+    )
 
 
 _SUM_OF: Final = {

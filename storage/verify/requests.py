@@ -60,6 +60,9 @@ class RequestsCheck:
             self._key(key, seq, now)
         for tenant_id, request_id in body.deleted_keys:
             self._deleted(tenant_id, request_id)
+        # After the deleted ones, whose place some of them take.
+        for key, created_at in body.copied.keys if body.copied else ():
+            self._key(key, seq, created_at)
 
     async def finish(self, connection: Connection) -> None:
         """Report rows without a record, and look into the sums that are not zero."""
@@ -147,6 +150,11 @@ class RequestsCheck:
                     if hash(place) % BUCKETS in guilty:
                         stored.pop(place, None)
                         deleted[place] = seq
+                for key, _ in body.copied.keys if body and body.copied else ():
+                    place = (key.tenant_id, key.request_id)
+                    if hash(place) % BUCKETS in guilty:
+                        deleted.pop(place, None)
+                        stored[place] = seq
         for place in await _absent(connection, stored):
             self.tally.breach(f"{_where(place)}: is missing (journal seq={stored[place]})")
         for place in deleted.keys() - await _absent(connection, deleted):

@@ -57,7 +57,7 @@ class Run:
         self._requests = requests
         self._accounts = AccountsCheck()
         self._merchants = MerchantsCheck()
-        self._marks = MarksCheck()
+        self._marks = MarksCheck(self._accounts.came_after)
         self._buckets = BucketsCheck(chain.tally, chain.lane.shard)
 
     @classmethod
@@ -72,7 +72,7 @@ class Run:
             chain.tally.breach(f"lanes shard={lanes[1].shard}: is a second one in this database")
         payments = await PaymentsCheck.open(connection)
         run = cls(connection, on_progress, chain, payments, await RequestsCheck.open(connection))
-        run._legs = await LegsCheck.open(connection, payments)
+        run._legs = await LegsCheck.open(connection, payments, run._accounts)
         run._transfers = await TransfersCheck.open(connection, run._accounts, payments, run._legs)
         run._refunds = await RefundsCheck.open(connection, payments)
         return run
@@ -94,10 +94,12 @@ class Run:
         if body is None:
             return
         self._buckets.batch(body.buckets, seq)
+        self._buckets.copied(body.copied.positions if body.copied else ())
         # Accounts before what moves their money, payments before what adds up to them.
         self._accounts.batch(body, seq)
         self._merchants.batch(body)
         await self._payments.batch(body, seq)
+        await self._payments.copied(body.copied.payments if body.copied else ())
         await self._legs.batch(body, seq, journaled.created_at)
         await self._transfers.batch(body, seq)
         self._legs.compare_moved(seq)

@@ -13,6 +13,10 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from processor.domain.copies import home_of_key
+from processor.domain.view import Key as StoredKey
+from storage.postgres import rows
+from storage.verify.buckets import SELECT_BUCKETS
 from storage.verify.journal import Anchor
 from storage.verify.legs import Content, decode, unit_of
 from storage.verify.report import Check, Report, Tally
@@ -40,7 +44,7 @@ WHERE source = $1 AND number > $2
 ORDER BY number
 """
 SELECT_KEYS: Final = """
-SELECT tenant_id, request_id
+SELECT tenant_id, request_id, method, resource_id
 FROM requests
 ORDER BY tenant_id COLLATE "C", request_id COLLATE "C"
 """
@@ -268,10 +272,16 @@ async def _legs(
 
 
 async def _keys(shard: _Shard) -> AsyncIterator[Key]:
+    """Return the keys that the shard answers for: copies of what moved, or is to move, are none."""
+    found = await shard.connection.fetch(SELECT_BUCKETS)
+    owned = rows.buckets(found[0]) if found else None
     cursor = await shard.connection.cursor(SELECT_KEYS)
     while chunk := await cursor.fetch(ROWS_PER_CHUNK):
-        for tenant_id, request_id in chunk:
-            yield tenant_id, request_id, shard.name
+        for tenant_id, request_id, method, resource_id in chunk:
+            key = StoredKey(tenant_id, request_id, method, b"", b"", resource_id)
+            home = home_of_key(key)
+            if owned is None or (home and owned.has(home)):
+                yield tenant_id, request_id, shard.name
 
 
 async def _merged(streams: Sequence[AsyncIterator[Key]]) -> AsyncIterator[Key]:

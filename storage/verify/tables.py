@@ -70,6 +70,10 @@ SELECT seq, source, number, transfer_id, payment_id, remote_account_id, outcome,
 FROM legs_received
 ORDER BY seq, source, number
 """
+SELECT_LEGS_MOVED: Final = """
+SELECT source, destination, number, payment_id, state, convert_from(body, 'UTF8'), created_at
+FROM legs_moved
+"""
 SELECT_LEGS_ACKNOWLEDGED: Final = "SELECT destination, number FROM legs_acknowledged"
 SELECT_REQUESTS_THAT_EXIST: Final = """
 SELECT r.tenant_id, r.request_id

@@ -1,6 +1,7 @@
 """Transfers and refunds: rows equal their records in the journal, sides fit, balances chain."""
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from processor.domain.payments import Refund, RefundState
@@ -185,7 +186,10 @@ class RefundsCheck:
         self.records = Records("refunds", REFUND_COLUMNS)
         self._stream = stream
         self._payments = payments
+        self._rows: dict[str, Row] = {}
         self._pending: dict[str, tuple[Refund, int]] = {}
+        self._copied: dict[str, tuple[Refund, int]] = {}
+        """Those that came from another shard, as they stand, and the batch that brought each."""
 
     @classmethod
     async def open(cls, connection: Connection, payments: PaymentsCheck) -> "RefundsCheck":
@@ -196,18 +200,38 @@ class RefundsCheck:
         """Take in a batch's refunds; its payments were taken in before."""
         if body.refunds:
             pending = {one.id: one for one in body.refunds if one.state == RefundState.PENDING}
+            # Copies have the ids of another shard, and may be read long before their batch.
             for record in await self._stream.until(max(one.id for one in body.refunds)):
-                self._add(stored := tuple(record), crosses=stored[0] in pending)
-                self.records.read(stored)
+                self._rows[record[0]] = tuple(record)
+            for one in body.refunds:
+                stored = self._rows.pop(one.id, None)
+                if stored is not None:
+                    self._add(stored, crosses=one.id in pending)
+                    self.records.read(stored)
             self.records.records([one for one in body.refunds if one.id not in pending], seq)
             self._pending |= {name: (one, seq) for name, one in pending.items()}
+        for image in body.copied.refunds if body.copied else ():
+            self._came(image, seq)
         for image in body.crossed.settled if body.crossed else ():
             self._settled(image, seq)
 
+    def _came(self, image: Refund, seq: int) -> None:
+        """Take in a refund of another shard; one that was pending here may have ended there."""
+        known = self._pending.get(image.id)
+        if known is not None:
+            self._pending[image.id] = (image, known[1])
+        else:
+            _, first_seq = self._copied.get(image.id, (image, seq))
+            self._copied[image.id] = (image, first_seq)
+
     def _settled(self, image: Refund, seq: int) -> None:
         """Compare a refund with what it became, and its row is still that of its first batch."""
+        copied = self._copied.get(image.id)
         known = self._pending.pop(image.id, None)
-        if known is None:
+        if copied is not None:
+            self._payments.settled(copied[0], image)
+            self._copied[image.id] = (image, copied[1])
+        elif known is None:
             where = row("refunds", id=image.id)
             self.records.tally.breach(f"{where}: was not pending (journal seq={seq})")
         else:
@@ -217,12 +241,19 @@ class RefundsCheck:
         """Take in the rows beyond the journal's newest refund."""
         for refund, seq in self._pending.values():
             self.records.records([refund], seq)
-        self.records.finish()
         async for chunk in self._stream.rest():
             for record in chunk:
-                self._add(stored := tuple(record), crosses=False)
-                self.records.tally.rows += 1
-                self.records.extra(stored)
+                self._rows[record[0]] = tuple(record)
+        for refund, seq in self._copied.values():
+            stored = self._rows.pop(refund.id, None)
+            if stored is not None:
+                self.records.read(stored)
+            self.records.records([refund], seq)
+        self.records.finish()
+        for stored in self._rows.values():
+            self._add(stored, crosses=False)
+            self.records.tally.rows += 1
+            self.records.extra(stored)
 
     def _add(self, stored: Row, *, crosses: bool) -> None:
         refund_id, payment_id, state, amount, _, fee_refunded, *_ = stored
@@ -235,14 +266,16 @@ class RefundsCheck:
 class MarksCheck:
     """Looks whether walks to past balances begin where they may."""
 
-    def __init__(self) -> None:
+    def __init__(self, came_after: AbstractSet[str]) -> None:
+        """`came_after`: transfers of other shards from which an account's list goes on here."""
         self.tally = Tally("marks are transfers of their accounts", "I9")
+        self._came_after = came_after
 
     async def finish(self, connection: Connection) -> None:
         """Compare every mark with its transfer."""
         async for chunk in chunks(connection, SELECT_MARKS):
             for account_id, transfer_id, fits in chunk:
                 self.tally.rows += 1
-                if not fits:
+                if not fits and transfer_id not in self._came_after:
                     where = row("account_marks", account_id=account_id, transfer_id=transfer_id)
                     self.tally.breach(f"{where}: is not a transfer of the account")

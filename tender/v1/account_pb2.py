@@ -28,7 +28,7 @@ from tender.v1 import money_pb2 as tender_dot_v1_dot_money__pb2
 from tender.v1 import payment_pb2 as tender_dot_v1_dot_payment__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17tender/v1/account.proto\x12\ttender.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15tender/v1/as_of.proto\x1a\x15tender/v1/money.proto\x1a\x17tender/v1/payment.proto\"\xa8\x05\n\x07\x41\x63\x63ount\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12%\n\x04kind\x18\x03 \x01(\x0e\x32\x17.tender.v1.Account.Kind\x12\x15\n\rcurrency_code\x18\x04 \x01(\t\x12\'\n\x05state\x18\x05 \x01(\x0e\x32\x18.tender.v1.Account.State\x12 \n\x06posted\x18\x06 \x01(\x0b\x32\x10.tender.v1.Money\x12\x1e\n\x04held\x18\x07 \x01(\x0b\x32\x10.tender.v1.Money\x12#\n\tavailable\x18\x08 \x01(\x0b\x32\x10.tender.v1.Money\x12\x1f\n\x05\x66loor\x18\t \x01(\x0b\x32\x10.tender.v1.Money\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\x0c \x01(\x03\"\xc9\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14KIND_CONSUMER_WALLET\x10\x01\x12\x18\n\x14KIND_MERCHANT_WALLET\x10\x02\x12\r\n\tKIND_FEES\x10\x03\x12\x11\n\rKIND_CLEARING\x10\x04\x12\x1c\n\x18KIND_ACQUIRER_SETTLEMENT\x10\x05\x12\x14\n\x10KIND_FX_POSITION\x10\x06\x12\x11\n\rKIND_SUSPENSE\x10\x07\x12\x0e\n\nKIND_WORLD\x10\x08\"R\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n\nSTATE_OPEN\x10\x01\x12\x10\n\x0cSTATE_FROZEN\x10\x02\x12\x10\n\x0cSTATE_CLOSED\x10\x03\"\xea\x04\n\x08Transfer\x12\n\n\x02id\x18\x01 \x01(\t\x12\x19\n\x11source_account_id\x18\x02 \x01(\t\x12\x1e\n\x16\x64\x65stination_account_id\x18\x03 \x01(\t\x12 \n\x06\x61mount\x18\x04 \x01(\x0b\x32\x10.tender.v1.Money\x12*\n\x06reason\x18\x05 \x01(\x0e\x32\x1a.tender.v1.Transfer.Reason\x12(\n\x05state\x18\x06 \x01(\x0e\x32\x19.tender.v1.Transfer.State\x12\x30\n\x0e\x64\x65\x63line_reason\x18\x07 \x01(\x0e\x32\x18.tender.v1.DeclineReason\x12\x12\n\npayment_id\x18\x08 \x01(\t\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x64\x65scription\x18\n \x01(\t\x12\x19\n\x11remote_account_id\x18\x0b \x01(\t\"\xb1\x01\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x12\n\x0eREASON_CAPTURE\x10\x01\x12\x0e\n\nREASON_FEE\x10\x02\x12\x11\n\rREASON_REFUND\x10\x03\x12\x15\n\x11REASON_FEE_REFUND\x10\x04\x12\x11\n\rREASON_TOP_UP\x10\x05\x12\x11\n\rREASON_PAYOUT\x10\x06\x12\x1b\n\x17REASON_PERSON_TO_PERSON\x10\x07\"D\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_POSTED\x10\x01\x12\x12\n\x0eSTATE_DECLINED\x10\x02\"\xa4\x01\n\x14\x43reateAccountRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12%\n\x04kind\x18\x03 \x01(\x0e\x32\x17.tender.v1.Account.Kind\x12\x15\n\rcurrency_code\x18\x04 \x01(\t\x12\x19\n\x11\x66loor_minor_units\x18\x05 \x01(\x03\x12\x0e\n\x06region\x18\x06 \x01(\t\"P\n\x15\x43reateAccountResponse\x12#\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x12.tender.v1.Account\x12\x12\n\nread_token\x18\x02 \x01(\t\";\n\x11GetAccountRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x12\n\nread_token\x18\x02 \x01(\t\"m\n\x12GetAccountResponse\x12#\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x12.tender.v1.Account\x12\x12\n\nread_token\x18\x02 \x01(\t\x12\x1e\n\x05\x61s_of\x18\x03 \x03(\x0b\x32\x0f.tender.v1.AsOf\"a\n\x13ListAccountsRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x12\n\nread_token\x18\x04 \x01(\t\"\x89\x01\n\x14ListAccountsResponse\x12$\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x12.tender.v1.Account\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\nread_token\x18\x03 \x01(\t\x12\x1e\n\x05\x61s_of\x18\x04 \x03(\x0b\x32\x0f.tender.v1.AsOf\">\n\x14\x46reezeAccountRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\"P\n\x15\x46reezeAccountResponse\x12#\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x12.tender.v1.Account\x12\x12\n\nread_token\x18\x02 \x01(\t\"@\n\x16UnfreezeAccountRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\"R\n\x17UnfreezeAccountResponse\x12#\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x12.tender.v1.Account\x12\x12\n\nread_token\x18\x02 \x01(\t\"=\n\x13\x43loseAccountRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\"O\n\x14\x43loseAccountResponse\x12#\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x12.tender.v1.Account\x12\x12\n\nread_token\x18\x02 \x01(\t\"\x9d\x01\n\x15\x43reateTransferRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x19\n\x11source_account_id\x18\x02 \x01(\t\x12\x1e\n\x16\x64\x65stination_account_id\x18\x03 \x01(\t\x12 \n\x06\x61mount\x18\x04 \x01(\x0b\x32\x10.tender.v1.Money\x12\x13\n\x0b\x64\x65scription\x18\x05 \x01(\t\"S\n\x16\x43reateTransferResponse\x12%\n\x08transfer\x18\x01 \x01(\x0b\x32\x13.tender.v1.Transfer\x12\x12\n\nread_token\x18\x02 \x01(\t\"e\n\x14ListTransfersRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x12\n\nread_token\x18\x04 \x01(\t\"\x8c\x01\n\x15ListTransfersResponse\x12&\n\ttransfers\x18\x01 \x03(\x0b\x32\x13.tender.v1.Transfer\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\nread_token\x18\x03 \x01(\t\x12\x1e\n\x05\x61s_of\x18\x04 \x03(\x0b\x32\x0f.tender.v1.AsOf\"g\n\x13GetBalanceAtRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nread_token\x18\x03 \x01(\t\"l\n\x14GetBalanceAtResponse\x12 \n\x06posted\x18\x01 \x01(\x0b\x32\x10.tender.v1.Money\x12\x12\n\nread_token\x18\x02 \x01(\t\x12\x1e\n\x05\x61s_of\x18\x03 \x03(\x0b\x32\x0f.tender.v1.AsOf2\xfb\x05\n\x0e\x41\x63\x63ountService\x12R\n\rCreateAccount\x12\x1f.tender.v1.CreateAccountRequest\x1a .tender.v1.CreateAccountResponse\x12I\n\nGetAccount\x12\x1c.tender.v1.GetAccountRequest\x1a\x1d.tender.v1.GetAccountResponse\x12O\n\x0cListAccounts\x12\x1e.tender.v1.ListAccountsRequest\x1a\x1f.tender.v1.ListAccountsResponse\x12R\n\rFreezeAccount\x12\x1f.tender.v1.FreezeAccountRequest\x1a .tender.v1.FreezeAccountResponse\x12X\n\x0fUnfreezeAccount\x12!.tender.v1.UnfreezeAccountRequest\x1a\".tender.v1.UnfreezeAccountResponse\x12O\n\x0c\x43loseAccount\x12\x1e.tender.v1.CloseAccountRequest\x1a\x1f.tender.v1.CloseAccountResponse\x12U\n\x0e\x43reateTransfer\x12 .tender.v1.CreateTransferRequest\x1a!.tender.v1.CreateTransferResponse\x12R\n\rListTransfers\x12\x1f.tender.v1.ListTransfersRequest\x1a .tender.v1.ListTransfersResponse\x12O\n\x0cGetBalanceAt\x12\x1e.tender.v1.GetBalanceAtRequest\x1a\x1f.tender.v1.GetBalanceAtResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17tender/v1/account.proto\x12\ttender.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15tender/v1/as_of.proto\x1a\x15tender/v1/money.proto\x1a\x17tender/v1/payment.proto\"\xa8\x05\n\x07\x41\x63\x63ount\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12%\n\x04kind\x18\x03 \x01(\x0e\x32\x17.tender.v1.Account.Kind\x12\x15\n\rcurrency_code\x18\x04 \x01(\t\x12\'\n\x05state\x18\x05 \x01(\x0e\x32\x18.tender.v1.Account.State\x12 \n\x06posted\x18\x06 \x01(\x0b\x32\x10.tender.v1.Money\x12\x1e\n\x04held\x18\x07 \x01(\x0b\x32\x10.tender.v1.Money\x12#\n\tavailable\x18\x08 \x01(\x0b\x32\x10.tender.v1.Money\x12\x1f\n\x05\x66loor\x18\t \x01(\x0b\x32\x10.tender.v1.Money\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\x0c \x01(\x03\"\xc9\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14KIND_CONSUMER_WALLET\x10\x01\x12\x18\n\x14KIND_MERCHANT_WALLET\x10\x02\x12\r\n\tKIND_FEES\x10\x03\x12\x11\n\rKIND_CLEARING\x10\x04\x12\x1c\n\x18KIND_ACQUIRER_SETTLEMENT\x10\x05\x12\x14\n\x10KIND_FX_POSITION\x10\x06\x12\x11\n\rKIND_SUSPENSE\x10\x07\x12\x0e\n\nKIND_WORLD\x10\x08\"R\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0e\n\nSTATE_OPEN\x10\x01\x12\x10\n\x0cSTATE_FROZEN\x10\x02\x12\x10\n\x0cSTATE_CLOSED\x10\x03\"\x82\x05\n\x08Transfer\x12\n\n\x02id\x18\x01 \x01(\t\x12\x19\n\x11source_account_id\x18\x02 \x01(\t\x12\x1e\n\x16\x64\x65stination_account_id\x18\x03 \x01(\t\x12 \n\x06\x61mount\x18\x04 \x01(\x0b\x32\x10.tender.v1.Money\x12*\n\x06reason\x18\x05 \x01(\x0e\x32\x1a.tender.v1.Transfer.Reason\x12(\n\x05state\x18\x06 \x01(\x0e\x32\x19.tender.v1.Transfer.State\x12\x30\n\x0e\x64\x65\x63line_reason\x18\x07 \x01(\x0e\x32\x18.tender.v1.DeclineReason\x12\x12\n\npayment_id\x18\x08 \x01(\t\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x64\x65scription\x18\n \x01(\t\x12\x19\n\x11remote_account_id\x18\x0b \x01(\t\"\xc9\x01\n\x06Reason\x12\x16\n\x12REASON_UNSPECIFIED\x10\x00\x12\x12\n\x0eREASON_CAPTURE\x10\x01\x12\x0e\n\nREASON_FEE\x10\x02\x12\x11\n\rREASON_REFUND\x10\x03\x12\x15\n\x11REASON_FEE_REFUND\x10\x04\x12\x11\n\rREASON_TOP_UP\x10\x05\x12\x11\n\rREASON_PAYOUT\x10\x06\x12\x1b\n\x17REASON_PERSON_TO_PERSON\x10\x07\x12\x16\n\x12REASON_BUCKET_MOVE\x10\x08\"D\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_POSTED\x10\x01\x12\x12\n\x0eSTATE_DECLINED\x10\x02\"\xa4\x01\n\x14\x43reateAccountRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12%\n\x04kind\x18\x03 \x01(\x0e\x32\x17.tender.v1.Account.Kind\x12\x15\n\rcurrency_code\x18\x04 \x01(\t\x12\x19\n\x11\x66loor_minor_units\x18\x05 \x01(\x03\x12\x0e\n\x06region\x18\x06 \x01(\t\"P\n\x15\x43reateAccountResponse\x12#\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x12.tender.v1.Account\x12\x12\n\nread_token\x18\x02 \x01(\t\";\n\x11GetAccountRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x12\n\nread_token\x18\x02 \x01(\t\"m\n\x12GetAccountResponse\x12#\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x12.tender.v1.Account\x12\x12\n\nread_token\x18\x02 \x01(\t\x12\x1e\n\x05\x61s_of\x18\x03 \x03(\x0b\x32\x0f.tender.v1.AsOf\"a\n\x13ListAccountsRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x12\n\nread_token\x18\x04 \x01(\t\"\x89\x01\n\x14ListAccountsResponse\x12$\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x12.tender.v1.Account\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\nread_token\x18\x03 \x01(\t\x12\x1e\n\x05\x61s_of\x18\x04 \x03(\x0b\x32\x0f.tender.v1.AsOf\">\n\x14\x46reezeAccountRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\"P\n\x15\x46reezeAccountResponse\x12#\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x12.tender.v1.Account\x12\x12\n\nread_token\x18\x02 \x01(\t\"@\n\x16UnfreezeAccountRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\"R\n\x17UnfreezeAccountResponse\x12#\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x12.tender.v1.Account\x12\x12\n\nread_token\x18\x02 \x01(\t\"=\n\x13\x43loseAccountRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\t\"O\n\x14\x43loseAccountResponse\x12#\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x12.tender.v1.Account\x12\x12\n\nread_token\x18\x02 \x01(\t\"\x9d\x01\n\x15\x43reateTransferRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x19\n\x11source_account_id\x18\x02 \x01(\t\x12\x1e\n\x16\x64\x65stination_account_id\x18\x03 \x01(\t\x12 \n\x06\x61mount\x18\x04 \x01(\x0b\x32\x10.tender.v1.Money\x12\x13\n\x0b\x64\x65scription\x18\x05 \x01(\t\"S\n\x16\x43reateTransferResponse\x12%\n\x08transfer\x18\x01 \x01(\x0b\x32\x13.tender.v1.Transfer\x12\x12\n\nread_token\x18\x02 \x01(\t\"e\n\x14ListTransfersRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x12\n\nread_token\x18\x04 \x01(\t\"\x8c\x01\n\x15ListTransfersResponse\x12&\n\ttransfers\x18\x01 \x03(\x0b\x32\x13.tender.v1.Transfer\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\nread_token\x18\x03 \x01(\t\x12\x1e\n\x05\x61s_of\x18\x04 \x03(\x0b\x32\x0f.tender.v1.AsOf\"g\n\x13GetBalanceAtRequest\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nread_token\x18\x03 \x01(\t\"l\n\x14GetBalanceAtResponse\x12 \n\x06posted\x18\x01 \x01(\x0b\x32\x10.tender.v1.Money\x12\x12\n\nread_token\x18\x02 \x01(\t\x12\x1e\n\x05\x61s_of\x18\x03 \x03(\x0b\x32\x0f.tender.v1.AsOf2\xfb\x05\n\x0e\x41\x63\x63ountService\x12R\n\rCreateAccount\x12\x1f.tender.v1.CreateAccountRequest\x1a .tender.v1.CreateAccountResponse\x12I\n\nGetAccount\x12\x1c.tender.v1.GetAccountRequest\x1a\x1d.tender.v1.GetAccountResponse\x12O\n\x0cListAccounts\x12\x1e.tender.v1.ListAccountsRequest\x1a\x1f.tender.v1.ListAccountsResponse\x12R\n\rFreezeAccount\x12\x1f.tender.v1.FreezeAccountRequest\x1a .tender.v1.FreezeAccountResponse\x12X\n\x0fUnfreezeAccount\x12!.tender.v1.UnfreezeAccountRequest\x1a\".tender.v1.UnfreezeAccountResponse\x12O\n\x0c\x43loseAccount\x12\x1e.tender.v1.CloseAccountRequest\x1a\x1f.tender.v1.CloseAccountResponse\x12U\n\x0e\x43reateTransfer\x12 .tender.v1.CreateTransferRequest\x1a!.tender.v1.CreateTransferResponse\x12R\n\rListTransfers\x12\x1f.tender.v1.ListTransfersRequest\x1a .tender.v1.ListTransfersResponse\x12O\n\x0cGetBalanceAt\x12\x1e.tender.v1.GetBalanceAtRequest\x1a\x1f.tender.v1.GetBalanceAtResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,47 +42,47 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACCOUNT_STATE']._serialized_start=741
   _globals['_ACCOUNT_STATE']._serialized_end=823
   _globals['_TRANSFER']._serialized_start=826
-  _globals['_TRANSFER']._serialized_end=1444
+  _globals['_TRANSFER']._serialized_end=1468
   _globals['_TRANSFER_REASON']._serialized_start=1197
-  _globals['_TRANSFER_REASON']._serialized_end=1374
-  _globals['_TRANSFER_STATE']._serialized_start=1376
-  _globals['_TRANSFER_STATE']._serialized_end=1444
-  _globals['_CREATEACCOUNTREQUEST']._serialized_start=1447
-  _globals['_CREATEACCOUNTREQUEST']._serialized_end=1611
-  _globals['_CREATEACCOUNTRESPONSE']._serialized_start=1613
-  _globals['_CREATEACCOUNTRESPONSE']._serialized_end=1693
-  _globals['_GETACCOUNTREQUEST']._serialized_start=1695
-  _globals['_GETACCOUNTREQUEST']._serialized_end=1754
-  _globals['_GETACCOUNTRESPONSE']._serialized_start=1756
-  _globals['_GETACCOUNTRESPONSE']._serialized_end=1865
-  _globals['_LISTACCOUNTSREQUEST']._serialized_start=1867
-  _globals['_LISTACCOUNTSREQUEST']._serialized_end=1964
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=1967
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=2104
-  _globals['_FREEZEACCOUNTREQUEST']._serialized_start=2106
-  _globals['_FREEZEACCOUNTREQUEST']._serialized_end=2168
-  _globals['_FREEZEACCOUNTRESPONSE']._serialized_start=2170
-  _globals['_FREEZEACCOUNTRESPONSE']._serialized_end=2250
-  _globals['_UNFREEZEACCOUNTREQUEST']._serialized_start=2252
-  _globals['_UNFREEZEACCOUNTREQUEST']._serialized_end=2316
-  _globals['_UNFREEZEACCOUNTRESPONSE']._serialized_start=2318
-  _globals['_UNFREEZEACCOUNTRESPONSE']._serialized_end=2400
-  _globals['_CLOSEACCOUNTREQUEST']._serialized_start=2402
-  _globals['_CLOSEACCOUNTREQUEST']._serialized_end=2463
-  _globals['_CLOSEACCOUNTRESPONSE']._serialized_start=2465
-  _globals['_CLOSEACCOUNTRESPONSE']._serialized_end=2544
-  _globals['_CREATETRANSFERREQUEST']._serialized_start=2547
-  _globals['_CREATETRANSFERREQUEST']._serialized_end=2704
-  _globals['_CREATETRANSFERRESPONSE']._serialized_start=2706
-  _globals['_CREATETRANSFERRESPONSE']._serialized_end=2789
-  _globals['_LISTTRANSFERSREQUEST']._serialized_start=2791
-  _globals['_LISTTRANSFERSREQUEST']._serialized_end=2892
-  _globals['_LISTTRANSFERSRESPONSE']._serialized_start=2895
-  _globals['_LISTTRANSFERSRESPONSE']._serialized_end=3035
-  _globals['_GETBALANCEATREQUEST']._serialized_start=3037
-  _globals['_GETBALANCEATREQUEST']._serialized_end=3140
-  _globals['_GETBALANCEATRESPONSE']._serialized_start=3142
-  _globals['_GETBALANCEATRESPONSE']._serialized_end=3250
-  _globals['_ACCOUNTSERVICE']._serialized_start=3253
-  _globals['_ACCOUNTSERVICE']._serialized_end=4016
+  _globals['_TRANSFER_REASON']._serialized_end=1398
+  _globals['_TRANSFER_STATE']._serialized_start=1400
+  _globals['_TRANSFER_STATE']._serialized_end=1468
+  _globals['_CREATEACCOUNTREQUEST']._serialized_start=1471
+  _globals['_CREATEACCOUNTREQUEST']._serialized_end=1635
+  _globals['_CREATEACCOUNTRESPONSE']._serialized_start=1637
+  _globals['_CREATEACCOUNTRESPONSE']._serialized_end=1717
+  _globals['_GETACCOUNTREQUEST']._serialized_start=1719
+  _globals['_GETACCOUNTREQUEST']._serialized_end=1778
+  _globals['_GETACCOUNTRESPONSE']._serialized_start=1780
+  _globals['_GETACCOUNTRESPONSE']._serialized_end=1889
+  _globals['_LISTACCOUNTSREQUEST']._serialized_start=1891
+  _globals['_LISTACCOUNTSREQUEST']._serialized_end=1988
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=1991
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=2128
+  _globals['_FREEZEACCOUNTREQUEST']._serialized_start=2130
+  _globals['_FREEZEACCOUNTREQUEST']._serialized_end=2192
+  _globals['_FREEZEACCOUNTRESPONSE']._serialized_start=2194
+  _globals['_FREEZEACCOUNTRESPONSE']._serialized_end=2274
+  _globals['_UNFREEZEACCOUNTREQUEST']._serialized_start=2276
+  _globals['_UNFREEZEACCOUNTREQUEST']._serialized_end=2340
+  _globals['_UNFREEZEACCOUNTRESPONSE']._serialized_start=2342
+  _globals['_UNFREEZEACCOUNTRESPONSE']._serialized_end=2424
+  _globals['_CLOSEACCOUNTREQUEST']._serialized_start=2426
+  _globals['_CLOSEACCOUNTREQUEST']._serialized_end=2487
+  _globals['_CLOSEACCOUNTRESPONSE']._serialized_start=2489
+  _globals['_CLOSEACCOUNTRESPONSE']._serialized_end=2568
+  _globals['_CREATETRANSFERREQUEST']._serialized_start=2571
+  _globals['_CREATETRANSFERREQUEST']._serialized_end=2728
+  _globals['_CREATETRANSFERRESPONSE']._serialized_start=2730
+  _globals['_CREATETRANSFERRESPONSE']._serialized_end=2813
+  _globals['_LISTTRANSFERSREQUEST']._serialized_start=2815
+  _globals['_LISTTRANSFERSREQUEST']._serialized_end=2916
+  _globals['_LISTTRANSFERSRESPONSE']._serialized_start=2919
+  _globals['_LISTTRANSFERSRESPONSE']._serialized_end=3059
+  _globals['_GETBALANCEATREQUEST']._serialized_start=3061
+  _globals['_GETBALANCEATREQUEST']._serialized_end=3164
+  _globals['_GETBALANCEATRESPONSE']._serialized_start=3166
+  _globals['_GETBALANCEATRESPONSE']._serialized_end=3274
+  _globals['_ACCOUNTSERVICE']._serialized_start=3277
+  _globals['_ACCOUNTSERVICE']._serialized_end=4040
 # @@protoc_insertion_point(module_scope)

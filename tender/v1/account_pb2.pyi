@@ -83,6 +83,7 @@ class Transfer(_message.Message):
         REASON_TOP_UP: _ClassVar[Transfer.Reason]
         REASON_PAYOUT: _ClassVar[Transfer.Reason]
         REASON_PERSON_TO_PERSON: _ClassVar[Transfer.Reason]
+        REASON_BUCKET_MOVE: _ClassVar[Transfer.Reason]
     REASON_UNSPECIFIED: Transfer.Reason
     REASON_CAPTURE: Transfer.Reason
     REASON_FEE: Transfer.Reason
@@ -91,6 +92,7 @@ class Transfer(_message.Message):
     REASON_TOP_UP: Transfer.Reason
     REASON_PAYOUT: Transfer.Reason
     REASON_PERSON_TO_PERSON: Transfer.Reason
+    REASON_BUCKET_MOVE: Transfer.Reason
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[Transfer.State]

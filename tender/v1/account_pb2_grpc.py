@@ -145,8 +145,8 @@ class AccountServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListTransfers(self, request, context):
-        """Returns an account's transfers, newest first, a page at a time. Errors: NOT_FOUND
-        (ACCOUNT_UNKNOWN), INVALID_ARGUMENT.
+        """Returns an account's transfers, newest first, a page at a time. Of one that came from another shard
+        the list begins with REASON_BUCKET_MOVE. Errors: NOT_FOUND (ACCOUNT_UNKNOWN), INVALID_ARGUMENT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -154,7 +154,8 @@ class AccountServiceServicer(object):
 
     def GetBalanceAt(self, request, context):
         """Returns the posted balance at a past moment. Errors: NOT_FOUND (ACCOUNT_UNKNOWN),
-        OUT_OF_RANGE (HISTORY_MISSING) before the account was opened, INVALID_ARGUMENT in the future.
+        OUT_OF_RANGE (HISTORY_MISSING) before the account was opened or came from another shard,
+        INVALID_ARGUMENT in the future.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

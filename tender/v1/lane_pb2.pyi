@@ -165,16 +165,18 @@ class CarryResponse(_message.Message):
     def __init__(self, position: _Optional[int] = ...) -> None: ...
 
 class ReleaseBucketsRequest(_message.Message):
-    __slots__ = ("shard", "first_bucket", "last_bucket", "destination")
+    __slots__ = ("shard", "first_bucket", "last_bucket", "destination", "position")
     SHARD_FIELD_NUMBER: _ClassVar[int]
     FIRST_BUCKET_FIELD_NUMBER: _ClassVar[int]
     LAST_BUCKET_FIELD_NUMBER: _ClassVar[int]
     DESTINATION_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
     shard: str
     first_bucket: int
     last_bucket: int
     destination: str
-    def __init__(self, shard: _Optional[str] = ..., first_bucket: _Optional[int] = ..., last_bucket: _Optional[int] = ..., destination: _Optional[str] = ...) -> None: ...
+    position: str
+    def __init__(self, shard: _Optional[str] = ..., first_bucket: _Optional[int] = ..., last_bucket: _Optional[int] = ..., destination: _Optional[str] = ..., position: _Optional[str] = ...) -> None: ...
 
 class ReleaseBucketsResponse(_message.Message):
     __slots__ = ()
@@ -207,3 +209,59 @@ class OwnedBuckets(_message.Message):
     state: str
     shard: str
     def __init__(self, first_bucket: _Optional[int] = ..., last_bucket: _Optional[int] = ..., state: _Optional[str] = ..., shard: _Optional[str] = ...) -> None: ...
+
+class CopyBucketRequest(_message.Message):
+    __slots__ = ("shard", "bucket", "position")
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    BUCKET_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    shard: str
+    bucket: int
+    position: str
+    def __init__(self, shard: _Optional[str] = ..., bucket: _Optional[int] = ..., position: _Optional[str] = ...) -> None: ...
+
+class CopyBucketResponse(_message.Message):
+    __slots__ = ("page", "position", "head_seq", "seq", "rows")
+    PAGE_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    HEAD_SEQ_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    page: bytes
+    position: str
+    head_seq: int
+    seq: int
+    rows: int
+    def __init__(self, page: _Optional[bytes] = ..., position: _Optional[str] = ..., head_seq: _Optional[int] = ..., seq: _Optional[int] = ..., rows: _Optional[int] = ...) -> None: ...
+
+class TakeCopiesRequest(_message.Message):
+    __slots__ = ("shard", "bucket", "page")
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    BUCKET_FIELD_NUMBER: _ClassVar[int]
+    PAGE_FIELD_NUMBER: _ClassVar[int]
+    shard: str
+    bucket: int
+    page: bytes
+    def __init__(self, shard: _Optional[str] = ..., bucket: _Optional[int] = ..., page: _Optional[bytes] = ...) -> None: ...
+
+class TakeCopiesResponse(_message.Message):
+    __slots__ = ("position",)
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    position: str
+    def __init__(self, position: _Optional[str] = ...) -> None: ...
+
+class FreezeBucketRequest(_message.Message):
+    __slots__ = ("shard", "bucket", "timeout_ms")
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    BUCKET_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
+    shard: str
+    bucket: int
+    timeout_ms: int
+    def __init__(self, shard: _Optional[str] = ..., bucket: _Optional[int] = ..., timeout_ms: _Optional[int] = ...) -> None: ...
+
+class FreezeBucketResponse(_message.Message):
+    __slots__ = ("seq",)
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    seq: int
+    def __init__(self, seq: _Optional[int] = ...) -> None: ...

@@ -50,6 +50,21 @@ class LaneServiceStub(object):
                 request_serializer=tender_dot_v1_dot_lane__pb2.ReleaseBucketsRequest.SerializeToString,
                 response_deserializer=tender_dot_v1_dot_lane__pb2.ReleaseBucketsResponse.FromString,
                 _registered_method=True)
+        self.CopyBucket = channel.unary_unary(
+                '/tender.v1.LaneService/CopyBucket',
+                request_serializer=tender_dot_v1_dot_lane__pb2.CopyBucketRequest.SerializeToString,
+                response_deserializer=tender_dot_v1_dot_lane__pb2.CopyBucketResponse.FromString,
+                _registered_method=True)
+        self.TakeCopies = channel.unary_unary(
+                '/tender.v1.LaneService/TakeCopies',
+                request_serializer=tender_dot_v1_dot_lane__pb2.TakeCopiesRequest.SerializeToString,
+                response_deserializer=tender_dot_v1_dot_lane__pb2.TakeCopiesResponse.FromString,
+                _registered_method=True)
+        self.FreezeBucket = channel.unary_unary(
+                '/tender.v1.LaneService/FreezeBucket',
+                request_serializer=tender_dot_v1_dot_lane__pb2.FreezeBucketRequest.SerializeToString,
+                response_deserializer=tender_dot_v1_dot_lane__pb2.FreezeBucketResponse.FromString,
+                _registered_method=True)
         self.GetBuckets = channel.unary_unary(
                 '/tender.v1.LaneService/GetBuckets',
                 request_serializer=tender_dot_v1_dot_lane__pb2.GetBucketsRequest.SerializeToString,
@@ -79,9 +94,32 @@ class LaneServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ReleaseBuckets(self, request, context):
-        """Gives buckets without users to another shard; nothing if that was done before. Errors: UNAVAILABLE
-        when the processor does not hold the lane, or it is lost meanwhile: then it may have been done.
+        """Gives buckets without users, or one with users that is copied and frozen, to another shard; nothing
+        if that was done before. Errors: UNAVAILABLE when the processor does not hold the lane, or it is lost meanwhile: then it may have been done.
         FAILED_PRECONDITION when the buckets cannot be given up, with the reason in words.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CopyBucket(self, request, context):
+        """Reads rows of a bucket to copy them. Errors: UNAVAILABLE when the processor does not hold the lane.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TakeCopies(self, request, context):
+        """Keeps copied rows of a bucket that is not the shard's yet. Errors: UNAVAILABLE when the processor
+        does not hold the lane; INVALID_ARGUMENT for what is no page.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FreezeBucket(self, request, context):
+        """Stops deciding on a bucket, or goes on. Errors: UNAVAILABLE when the processor does not hold the
+        lane; FAILED_PRECONDITION when the bucket is not the shard's or cannot move.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -111,6 +149,21 @@ def add_LaneServiceServicer_to_server(servicer, server):
                     servicer.ReleaseBuckets,
                     request_deserializer=tender_dot_v1_dot_lane__pb2.ReleaseBucketsRequest.FromString,
                     response_serializer=tender_dot_v1_dot_lane__pb2.ReleaseBucketsResponse.SerializeToString,
+            ),
+            'CopyBucket': grpc.unary_unary_rpc_method_handler(
+                    servicer.CopyBucket,
+                    request_deserializer=tender_dot_v1_dot_lane__pb2.CopyBucketRequest.FromString,
+                    response_serializer=tender_dot_v1_dot_lane__pb2.CopyBucketResponse.SerializeToString,
+            ),
+            'TakeCopies': grpc.unary_unary_rpc_method_handler(
+                    servicer.TakeCopies,
+                    request_deserializer=tender_dot_v1_dot_lane__pb2.TakeCopiesRequest.FromString,
+                    response_serializer=tender_dot_v1_dot_lane__pb2.TakeCopiesResponse.SerializeToString,
+            ),
+            'FreezeBucket': grpc.unary_unary_rpc_method_handler(
+                    servicer.FreezeBucket,
+                    request_deserializer=tender_dot_v1_dot_lane__pb2.FreezeBucketRequest.FromString,
+                    response_serializer=tender_dot_v1_dot_lane__pb2.FreezeBucketResponse.SerializeToString,
             ),
             'GetBuckets': grpc.unary_unary_rpc_method_handler(
                     servicer.GetBuckets,
@@ -200,6 +253,87 @@ class LaneService(object):
             '/tender.v1.LaneService/ReleaseBuckets',
             tender_dot_v1_dot_lane__pb2.ReleaseBucketsRequest.SerializeToString,
             tender_dot_v1_dot_lane__pb2.ReleaseBucketsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CopyBucket(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tender.v1.LaneService/CopyBucket',
+            tender_dot_v1_dot_lane__pb2.CopyBucketRequest.SerializeToString,
+            tender_dot_v1_dot_lane__pb2.CopyBucketResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TakeCopies(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tender.v1.LaneService/TakeCopies',
+            tender_dot_v1_dot_lane__pb2.TakeCopiesRequest.SerializeToString,
+            tender_dot_v1_dot_lane__pb2.TakeCopiesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FreezeBucket(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tender.v1.LaneService/FreezeBucket',
+            tender_dot_v1_dot_lane__pb2.FreezeBucketRequest.SerializeToString,
+            tender_dot_v1_dot_lane__pb2.FreezeBucketResponse.FromString,
             options,
             channel_credentials,
             insecure,

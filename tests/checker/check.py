@@ -32,6 +32,7 @@ async def check(history: History, *dsns: str) -> list[str]:
                 connection.transaction(isolation="repeatable_read", readonly=True)
             )
             shards.append(Database(connection))
+            await shards[-1].open()
         return await _check(history, Databases(shards))
 
 

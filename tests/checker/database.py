@@ -1,5 +1,6 @@
 """What the databases hold of one history: plain rows, each shard's read in one snapshot."""
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +31,7 @@ FROM payments WHERE payer_account_id = ANY($1::text[])
 """
 MARKS = "SELECT account_id, transfer_id FROM account_marks WHERE account_id = ANY($1::text[])"
 ACCOUNTS = "SELECT * FROM accounts WHERE id = ANY($1::text[])"
+BUCKETS = "SELECT region, ranges FROM lane_buckets"
 MERCHANTS = "SELECT * FROM merchants WHERE id = ANY($1::text[])"
 CLEARING = "SELECT * FROM accounts WHERE tenant_id = $1 AND kind = 'CLEARING'"
 SUSPENDED = """
@@ -38,6 +40,9 @@ JOIN accounts AS c ON c.id = t.credit_account_id
 JOIN accounts AS d ON d.id = t.debit_account_id
 WHERE c.tenant_id = $1 AND c.kind = 'SUSPENSE' AND d.kind = 'CLEARING'
 """
+
+ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+"""Of the two characters at the end of an id, which are its bucket."""
 
 COPIED = ("version", "reference", "display_name", "state", "settlement_terms")
 """Of a merchant, whose row is on every shard."""
@@ -59,11 +64,15 @@ class Rows:
     marks: list[Row] = field(default_factory=list)
     homes: dict[str, int] = field(default_factory=dict)
     """On which shard an account or a payment is, counted from 0."""
+    moved: set[str] = field(default_factory=set)
+    """Accounts and payments of which a shard has rows that it does not answer for (any more)."""
     problems: list[str] = field(default_factory=list)
 
     def are_apart(self, one: str, other: str) -> bool:
-        """Say whether two accounts or payments are known to be on different shards."""
+        """Say whether two accounts or payments are, or may have been, on different shards."""
         homes = (self.homes.get(one), self.homes.get(other))
+        if None not in homes and self.moved & {one, other}:
+            return True
         return None not in homes and homes[0] != homes[1]
 
     def add(self, shard: int, more: "Rows") -> None:
@@ -79,6 +88,7 @@ class Rows:
                 self.problems.append(f"merchant {merchant_id}: is not the same on all shards")
         self.suspended.update(more.suspended)
         self.marks += more.marks
+        self.moved |= more.moved
         self.homes.update(dict.fromkeys((*more.accounts, *more.payments), shard))
         self.problems += more.problems
 
@@ -88,11 +98,34 @@ class Database:
 
     def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         self._connection = connection
+        self._owned: set[str] | None = None
+        self._region = ""
+
+    async def open(self) -> None:
+        """Read which buckets the shard answers for; without a row it has all."""
+        found = await self._connection.fetchrow(BUCKETS)
+        if found is not None:
+            self._region, self._owned = found["region"], set()
+            for first, last, state, _ in json.loads(found["ranges"]):
+                if state != "MOVED":
+                    numbers = range(first, last + 1)
+                    self._owned |= {ALPHABET[n // 32] + ALPHABET[n % 32] for n in numbers}
+
+    def answers_for(self, identifier: str) -> bool:
+        """Say whether what an id names is here; what has no bucket is where its row is."""
+        parts = identifier.split("_")
+        if self._owned is None or len(parts) != 3 or parts[1] != self._region:
+            return True
+        return identifier[-2:] in self._owned
 
     async def keys(self, tenant_id: str, request_ids: Iterable[str]) -> dict[str, Row]:
-        """Return the stored request keys."""
+        """Return the stored request keys that the shard answers for."""
         rows = await self._connection.fetch(KEYS, tenant_id, list(request_ids))
-        return {row["request_id"]: dict(row) for row in rows}
+        return {
+            row["request_id"]: dict(row)
+            for row in rows
+            if self.answers_for(row["resource_id"].partition(" ")[0])
+        }
 
     async def rows(
         self,
@@ -104,18 +137,22 @@ class Database:
         merchants: set[str],
     ) -> Rows:
         """Return the named rows, and those that hang on them whether or not they are named."""
-        found = await self._by_id(PAYMENTS, list(merchants), list(payments))
+        stored = await self._by_id(PAYMENTS, list(merchants), list(payments))
+        found = {one: row for one, row in stored.items() if self.answers_for(one)}
+        opened = await self._by_id(ACCOUNTS, list(accounts))
+        links = await self._by_id(LINKS, list(accounts))
         totals = await self._connection.fetch(TENANT_TOTALS, tenant_id)
         return Rows(
             payments=found,
             refunds=await self._by_id(REFUNDS, list(found)),
             transfers=await self._by_id(TRANSFERS, list(accounts), list(transfers)),
-            accounts=await self._by_id(ACCOUNTS, list(accounts)),
+            accounts={one: row for one, row in opened.items() if self.answers_for(one)},
             merchants=await self._by_id(MERCHANTS, list(merchants)),
-            links=await self._by_id(LINKS, list(accounts)),
+            links={one: row for one, row in links.items() if self.answers_for(one)},
             clearing=await self._by_id(CLEARING, tenant_id),
             suspended=await self._by_id(SUSPENDED, tenant_id),
             marks=[dict(row) for row in await self._connection.fetch(MARKS, list(accounts))],
+            moved={one for one in (*stored, *opened) if not self.answers_for(one)},
             problems=[
                 f"accounts of the tenant in {row['currency']} add up to {row['total']}, not to 0"
                 for row in totals
@@ -141,7 +178,12 @@ class Databases:
         twice: set[str] = set()
         for shard in self._shards:
             keys = await shard.keys(tenant_id, asked)
-            twice |= keys.keys() & found.keys()
+            # Of a reversal that found nothing no bucket is known: its copies may stay behind.
+            twice |= {
+                one
+                for one in keys.keys() & found.keys()
+                if keys[one]["resource_id"] or keys[one]["outcome"] != found[one]["outcome"]
+            }
             found.update(keys)
         return found, [f"request {one!r}: its key is stored on two shards" for one in sorted(twice)]
 

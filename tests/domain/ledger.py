@@ -19,7 +19,7 @@ from processor.domain.merchants import Merchant
 from processor.domain.ownership import elsewhere, is_elsewhere
 from processor.domain.payments import HOLDING, NEXT, Payment, Refund, RefundState, State
 from processor.domain.transfers import Reason, Transfer
-from processor.domain.view import AUTHORIZE, TOMBSTONE, Item, Key
+from processor.domain.view import AUTHORIZE, TOMBSTONE, Item, Key, Position
 
 REGION, SHARD = "eu", "s1"
 PLACE = needs.Place(REGION, SHARD)
@@ -44,6 +44,7 @@ class Ledger:
         self.events: list[Event] = []
         self.legs: dict[str, list[Leg]] = defaultdict(list)
         self.taken: dict[str, list[Received]] = defaultdict(list)
+        self.copies: dict[str, Position] = {}
         self.suspended: set[tuple[str, int]] = set()
         self._serial = 0
         self._known: set[Item] = set()
@@ -82,6 +83,9 @@ class Ledger:
 
     def received(self, shard: str) -> int:
         return len(self.taken[shard]) if self._sees(Item("received", shard)) else 0
+
+    def copied(self, bucket: str) -> Position | None:
+        return self.copies.get(bucket) if self._sees(Item("copy", bucket)) else None
 
     def holds_count(self, account_id: str) -> int:
         assert self._sees(Item("account", account_id))

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from processor.domain.view import Item
+from processor.domain.copies import Page
+from processor.domain.view import Item, Position
 from processor.ports import (
     Ambiguous,
     Batch,
@@ -76,6 +77,12 @@ class FaultyStore:
 
     async def close(self) -> None:
         await self._store.close()
+
+    async def accounts_in(self, region: str, bucket: str, since: int) -> Sequence[str]:
+        return await self._store.accounts_in(region, bucket, since)
+
+    async def copy_page(self, region: str, bucket: str, after: Position | None) -> Page:
+        return await self._store.copy_page(region, bucket, after)
 
     async def has_users(self, region: str, buckets: Sequence[str], since: int) -> bool:
         return await self._store.has_users(region, buckets, since)

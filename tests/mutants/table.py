@@ -15,6 +15,8 @@ AHEAD: Final = "tests/lane/test_ahead.py::"
 REPLAYS: Final = "tests/cache/test_replays.py::"
 BALANCES: Final = "tests/cache/test_balances.py::"
 BUCKETS: Final = "tests/lane/test_ownership.py::"
+MOVES: Final = "tests/lane/test_moves_interrupted.py::"
+MOVED: Final = "tests/lane/test_moves_with_users.py::"
 LANE_GAPS: Final = "tests/lane/test_mutant_gaps.py::"
 
 
@@ -333,6 +335,85 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
         (
             "tests/lane/test_moves.py::"
             "test_a_user_who_comes_at_the_last_moment_keeps_the_bucket_here[memory]",
+        ),
+    ),
+    "copies-not-awaited": Mutant(
+        "A bucket is taken before all that belongs to it is copied.",
+        "processor/domain/copies.py",
+        "    if known is None or known.source != source or known.place:\n        return False\n",
+        "    if known is None or known.source != source or known.place:\n        return True\n",
+        (MOVES + "test_a_bucket_whose_copies_were_lost_waits_until_they_are_there[memory]",),
+    ),
+    "copies-answer": Mutant(
+        "A repeat that went astray is answered from a copy, which may be of a lost history.",
+        "processor/work.py",
+        "        if self.buckets is not None and not self.buckets.had(",
+        "        if self.buckets is None and not self.buckets.had(",
+        (MOVES + "test_no_repeat_is_answered_from_a_copy_before_the_bucket_has_come[memory]",),
+    ),
+    "keys-left-behind": Mutant(
+        "A bucket moves without its request keys: a repeat is decided anew.",
+        "processor/domain/copies.py",
+        "        keys.append(one)\n",
+        "        pass\n",
+        (MOVED + "test_a_repeat_after_the_move_gets_its_first_answer[memory]",),
+    ),
+    "holds-left-behind": Mutant(
+        "An account moves without what is held of it.",
+        "processor/domain/rules/moves.py",
+        "    if leg.account.held:\n",
+        "    if leg.account.held and False:\n",
+        (MOVED + "test_money_and_holds_are_where_the_bucket_went[memory]",),
+    ),
+    "frozen-goes-on": Mutant(
+        "A lane decides on a bucket while that moves.",
+        "processor/domain/ownership.py",
+        "    for bucket in frozen:\n",
+        "    for bucket in frozen - frozen:\n",
+        (MOVES + "test_a_frozen_bucket_is_nobody_s_and_the_others_go_on[memory]",),
+    ),
+    "frozen-for-ever": Mutant(
+        "A mover that dies leaves its bucket frozen.",
+        "processor/moves.py",
+        "            if freeze.until <= now:\n",
+        "            if freeze.until <= now and False:\n",
+        (MOVES + "test_a_freeze_ends_by_itself[memory]",),
+    ),
+    "released-behind": Mutant(
+        "A bucket is released though its copy lacks what came before the freeze.",
+        "processor/moves.py",
+        "            if position.seq < freeze.seq:\n",
+        "            if position.seq < freeze.seq and False:\n",
+        (MOVES + "test_a_bucket_is_not_released_while_its_copy_is_behind[memory]",),
+    ),
+    "legs-not-sent-on": Mutant(
+        "Money for an account that has moved is credited where the account was.",
+        "processor/domain/rules/moves.py",
+        "    if leg.kind in _TO_ACCOUNT:\n",
+        "    if leg.kind in _TO_ACCOUNT and False:\n",
+        (MOVED + "test_money_for_an_account_that_has_moved_is_sent_on[memory]",),
+    ),
+    "own-rows-overwritten": Mutant(
+        "A late page of a copy overwrites what is the shard's own by now.",
+        "processor/domain/copies.py",
+        "    if is_here(page.bucket, place) or (\n",
+        "    if (\n",
+        (MOVES + "test_what_is_the_shard_s_own_is_never_overwritten_by_copies[memory]",),
+    ),
+    "pages-in-any-order": Mutant(
+        "A page that does not continue the copy is kept all the same.",
+        "processor/domain/copies.py",
+        "page.after is not None and page.after != view.copied(page.bucket)\n",
+        "page.after is not None and view.copied(page.bucket) is None\n",
+        (MOVES + "test_a_page_that_does_not_continue_changes_nothing[memory]",),
+    ),
+    "moved-rows-are-read": Mutant(
+        "Rows that stayed behind when their bucket moved are shown as if they were true.",
+        "storage/postgres/snapshot.py",
+        "        return self._buckets is None or self._buckets.has(ids.home_of_id(identifier))\n",
+        "        return True\n",
+        (
+            "tests/storage/test_moved_reads.py::test_single_reads_are_sent_on_to_where_the_bucket_is",
         ),
     ),
     "no-scopes": Mutant(

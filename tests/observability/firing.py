@@ -68,6 +68,7 @@ BISECTIONS: Final = processor("tender_lane_bisections_total", **S1, tenant="dev"
 UNTIL_THEN: Final = (stays(1, TEN_MINUTES), stays(2))
 WAITING_SINCE: Final = processor("tender_legs_waiting_since_timestamp_seconds", **S1)
 LEGS_STOPPED: Final = processor("tender_legs_stopped_total", **S1)
+FREEZES_ENDED: Final = processor("tender_bucket_freezes_ended_total", **S1)
 REPLICA_UP: Final = processor("tender_replica_up", **S1, replica="1")
 REPLICA_LAG: Final = processor("tender_replica_lag_seconds", **S1, replica="1")
 RESENT: Final = gateway("tender_gateway_lane_resent_total")
@@ -412,6 +413,16 @@ CASES: Final[Mapping[str, tuple[Case, ...]]] = {
             fires={LEGS_STOPPED: in_turn(stays(0, 60), stays(1))},
             healthy={LEGS_STOPPED: stays(0)},
             says="Shard s1 stopped taking or sending legs, which will not mend by itself.",
+            labels=S1,
+            true_at=60,
+        ),
+    ),
+    "TenderMoverFails": (
+        Case(
+            fires={FREEZES_ENDED: in_turn(stays(0, 60), stays(9))},
+            healthy={FREEZES_ENDED: stays(1)},
+            says="Shard s1 froze a bucket that was to move more than five times, and nobody"
+            " released it.",
             labels=S1,
             true_at=60,
         ),

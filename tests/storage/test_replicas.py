@@ -35,6 +35,11 @@ SELECT coalesce(max(seq), 0) + 1, 1, $1, '', sha256('a'),
   FROM journal
 RETURNING seq
 """
+_BUCKETS = """
+INSERT INTO lane_buckets AS b (shard, region, version, ranges)
+VALUES ($1, 'eu', 1, $2)
+ON CONFLICT (shard) DO UPDATE SET version = b.version + 1, ranges = excluded.ranges
+"""
 _OWN = """
 INSERT INTO lanes (shard, epoch, owner, incarnation, backend_pid, opened_at)
 VALUES ($1, 1, 'o', $2, 1, now()) ON CONFLICT DO NOTHING
@@ -199,6 +204,31 @@ async def test_a_token_that_no_standby_has_reached_is_read_from_the_primary(hous
             as_of = await house.read(token)
 
         assert as_of == AsOf(token.seq, 0.0)
+
+
+async def test_a_bucket_that_standbys_do_not_know_to_have_come_is_read_from_the_primary(
+    house: House,
+) -> None:
+    async def work(snapshot: Any) -> Message:
+        await snapshot.account("acc_eu_x0a")
+        return account_pb2.GetAccountResponse()
+
+    async def told() -> bool:
+        try:
+            await house.queries.read(work)
+        except refusals.BucketElsewhere:
+            return True
+        return False
+
+    await house.owner.execute(_BUCKETS, SHARD, '[[0, 9, "OWNED", ""]]')
+    try:
+        await until_found(told)
+        async with paused(house, "replica1", "replica2"):
+            await house.owner.execute(_BUCKETS, SHARD, '[[0, 1023, "OWNED", ""]]')
+            with counting("primary", "behind", more=1):
+                await house.queries.read(work)
+    finally:
+        await house.owner.execute("DELETE FROM lane_buckets")
 
 
 async def test_a_commit_that_this_process_answered_for_is_seen_without_a_token(

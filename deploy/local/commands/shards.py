@@ -1,14 +1,17 @@
 """Which shard has which users: the directory's map."""
 
 import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from deploy.local.commands import calling, moving, output, reports
+from deploy.local.commands import calling, movers, moving, output, reports
 from deploy.local.commands.calling import DATA_DIR_DEFAULT, DataDir
 from deploy.local.commands.output import Output
+from kit import buckets
 from kit.shard_map import BadShardMap, ShardMap
 from storage.shards.store import DirectoryAway, MapExists, ShardMapStore
 
@@ -79,60 +82,135 @@ def shards(printer: Output, dsn: Directory = None, data_dir: DataDir = DATA_DIR_
 
 
 @calling.local(
-    group, "move", "tender shards move --region eu --bucket 100-199 --to s3", "... --json"
+    group,
+    "move",
+    "tender shards move --region eu --bucket 3 --bucket 100-199 --to s3",
+    "... --json",
 )
 def move(
     printer: Output,
     region: Annotated[str, typer.Option(help="The region of the buckets.")],
-    bucket: Annotated[str, typer.Option(help="One bucket, or a range as in 100-199.")],
+    bucket: Annotated[list[str], typer.Option(help="One bucket, or a range as in 100-199.")],
     to: Annotated[str, typer.Option(help="The shard that gets them.")],
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Bring them back to the shards that gave them to it.")
+    ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on where a mover stopped; what is done is not repeated."),
+    ] = False,
     dsn: Owner = None,
     processors: Processors = None,
     token_file: TokenFile = None,
     data_dir: DataDir = DATA_DIR_DEFAULT,
 ) -> None:
-    """Move buckets without users to another shard, while payments go on.
+    """Move buckets with their users to another shard, while payments go on.
 
-    Repeat it after whatever stopped it; to undo it, move them back.
+    Repeat it after whatever stopped it, with or without --resume; or bring all back with --undo.
     """
-    first, last = _range(bucket)
+    wanted = _ranges(bucket)
     running = None if dsn and processors and token_file else calling.find_endpoints(data_dir)
     url = dsn or (running.owner_url if running else "")
-    targets = processors or ([running.processor] if running else [])
+    targets = processors or (running.processor_targets if running else [])
     path = token_file or (running.internal_token_file if running else data_dir)
+    if undo and resume:
+        raise reports.Problem(
+            "--undo and --resume exclude each other.", exit_code=reports.EXIT_USAGE
+        )
     lanes = moving.Lanes(targets, path.read_text().strip())
+    task = _Task(url, region, lanes, printer.say)
     try:
-        found = asyncio.run(_read(url))
-        if found is None:
-            raise moving.NotMoved("the directory has no shard map yet")
-        newer = found.moved(region, first, last, to)
-        parts = moving.parts(found, region, first, last, to)
-        for part in parts:
-            where = f"buckets {part.first_bucket} to {part.last_bucket} of {part.source}"
-            printer.say(f"releasing {where}")
-            lanes.release(part, to)
-        moving.wait_until_taken(lanes, to, parts)
-        if parts:
-            asyncio.run(_write_next(url, newer))
+        (task.undo if undo else task.move)(wanted, to)
     except (DirectoryAway, MapExists, BadShardMap, moving.NotMoved) as error:
         raise reports.Problem(
-            f"The buckets were not moved to the end: {error}", "It can be repeated as it is."
+            f"The buckets were not moved to the end: {error}",
+            "It can be repeated as it is; --undo brings back what has moved.",
         ) from None
     finally:
         lanes.close()
-    version = newer.version if parts else found.version
     if printer.as_json:
-        printer.json({"version": version, "moved": [part._asdict() for part in parts]})
-    printer.say(f"version {version}: buckets {first} to {last} of {region} are on {to}")
+        printer.json(task.told())
+    printer.say(f"version {task.version}: {len(task.moved)} parts have moved")
 
 
-def _range(text: str) -> tuple[int, int]:
-    first, _, last = text.partition("-")
+class _Task:
+    """One call of the command: what it moves, and what it has moved."""
+
+    def __init__(
+        self, dsn: str, region: str, lanes: moving.Lanes, say: Callable[[str], None]
+    ) -> None:
+        self._dsn = dsn
+        self._region = region
+        self._lanes = lanes
+        self._say = say
+        self.version = 0
+        self.moved: list[moving.Part] = []
+        self.with_users: list[movers.Moved] = []
+
+    def move(self, wanted: Sequence[tuple[int, int]], to: str) -> None:
+        """Move ranges to a shard. Raises NotMoved and what the directory raises."""
+        for first, last in wanted:
+            found = self._map()
+            found.moved(self._region, first, last, to)  # Whether that can be.
+            for part in moving.parts(found, self._region, first, last, to):
+                self._mover(to).move(part)
+                self.moved.append(part)
+
+    def undo(self, wanted: Sequence[tuple[int, int]], to: str) -> None:
+        """Bring what has moved to a shard back, and let go on what has not. Raises the same."""
+        for first, last in wanted:
+            found = self._map()
+            for part in moving.parts(found, self._region, first, last, to):
+                self._mover(to).undo(part)
+            for bucket in range(first, last + 1):
+                self._bring_back(bucket, to, found)
+
+    def told(self) -> dict[str, object]:
+        """Return what was done, as JSON."""
+        told: dict[str, object] = {
+            "version": self.version,
+            "moved": [part._asdict() for part in self.moved],
+        }
+        if self.with_users:
+            told["buckets"] = [asdict(one) for one in self.with_users]
+        return told
+
+    def _bring_back(self, bucket: int, to: str, found: ShardMap) -> None:
+        regional = [shard for shard, region in found.shards().items() if region == self._region]
+        source = movers.origin_of(self._lanes, sorted(regional), bucket, to)
+        if not source:
+            return
+        # What is released arrives: only then it can be given back.
+        self._mover(to).move(moving.Part(source, bucket, bucket))
+        self._mover(source).move(moving.Part(to, bucket, bucket))
+        self.moved.append(moving.Part(to, bucket, bucket))
+
+    def _mover(self, to: str) -> movers.Mover:
+        def write_map(part: moving.Part) -> None:
+            found = self._map()
+            if moving.parts(found, self._region, part.first_bucket, part.last_bucket, to):
+                newer = found.moved(self._region, part.first_bucket, part.last_bucket, to)
+                asyncio.run(_write_next(self._dsn, newer))
+                self.version = newer.version
+
+        return movers.Mover(self._lanes, to, write_map, self._say, self.with_users)
+
+    def _map(self) -> ShardMap:
+        found = asyncio.run(_read(self._dsn))
+        if found is None:
+            raise moving.NotMoved("the directory has no shard map yet")
+        self.version = found.version
+        return found
+
+
+def _ranges(texts: list[str]) -> list[tuple[int, int]]:
     try:
-        return int(first), int(last or first)
+        return movers.ranges(texts)
     except ValueError:
         raise reports.Problem(
-            f"{text!r} is neither a bucket nor a range of them.", exit_code=reports.EXIT_USAGE
+            f"{' '.join(texts)!r}: neither buckets from 0 to {buckets.BUCKETS - 1} nor ranges of"
+            " them.",
+            exit_code=reports.EXIT_USAGE,
         ) from None
 
 

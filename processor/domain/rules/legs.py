@@ -6,16 +6,22 @@ from processor.domain.draft import Changes, Draft
 from processor.domain.legs import Kind as LegKind
 from processor.domain.legs import Leg, Outcome, Received
 from processor.domain.payments import Payment, Refund, RefundState
+from processor.domain.place import place
+from processor.domain.rules import moves
 from processor.domain.rules.checks import require_account
 from processor.domain.transfers import Reason
 from processor.domain.view import View
 
 
 def receive(sheet: Draft, leg: Leg, text: str) -> Changes:
-    """Let the next leg from its source take effect."""
+    """Let the next leg from its source take effect, or send it on to where its bucket is."""
     assert leg.number == sheet.view.received(leg.source) + 1
     transfer_id, outcome = "", Outcome.NOTED
+    decider = moves.decided_by(leg, place(sheet.context))
     match leg.kind:
+        case _ if decider != sheet.context.shard:
+            assert decider != moves.WAITS
+            transfer_id, outcome = moves.send_on(sheet, leg, decider)
         case LegKind.CAPTURE:
             transfer_id, outcome = _credit(sheet, leg, Reason.CAPTURE)
         case LegKind.TRANSFER:
@@ -29,6 +35,9 @@ def receive(sheet: Draft, leg: Leg, text: str) -> Changes:
         case LegKind.SUSPENSE:
             assert 0 < leg.concerning <= sheet.view.sent(leg.source)
             sheet.suspend(leg.source, leg.concerning)
+            _tell_before(sheet, leg)
+        case LegKind.ACCOUNT:
+            transfer_id = moves.arrive(sheet, leg)
         case LegKind.MERCHANT:
             _copy_merchant(sheet, leg)
         case LegKind.BUCKETS:
@@ -87,10 +96,25 @@ def _credit(sheet: Draft, leg: Leg, reason: Reason) -> tuple[str, Outcome]:
             leg.tenant_id,
             payment_id=leg.payment_id,
             concerning=leg.number,
+            hops=leg.hops,
         )
     if leg.fee:
         _charge(sheet, leg, to.id)
     return transfer.id, outcome
+
+
+def _tell_before(sheet: Draft, leg: Leg) -> None:
+    """Pass the notice on that money is in suspense, to the shard whose leg was sent on here."""
+    if leg.hops:
+        shard, number = leg.hops[-1]
+        sheet.send(
+            shard,
+            LegKind.SUSPENSE,
+            leg.tenant_id,
+            payment_id=leg.payment_id,
+            concerning=number,
+            hops=leg.hops[:-1],
+        )
 
 
 def _charge(sheet: Draft, leg: Leg, account_id: str) -> None:
