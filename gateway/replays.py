@@ -1,7 +1,8 @@
 """Answers repeated calls from the replay cache, where that is certain; the lane judges the rest.
 
-A first call does not wait for Redis: it is looked up while it is on its way. A call whose
-request_id this gateway has seen lately is looked up first, and so is each while many are repeats.
+A first call asks Redis for nothing, unless it takes long: then it leaves a mark for others. A call
+whose request_id this gateway has seen lately is looked up first, and so is each while many are
+repeats.
 """
 
 import asyncio

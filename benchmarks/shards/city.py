@@ -1,4 +1,4 @@
-"""The system under test: shards of two processors, a standby, one gateway with Redis, one without."""
+"""The system under test: two processors with shards, a standby, gateways with and without Redis."""
 
 import contextlib
 import json

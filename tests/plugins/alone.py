@@ -18,6 +18,7 @@ FILES: Final = (
     "acceptance/test_upgrade.py",
     "benchmarks/test_command.py",
     "benchmarks/test_overload.py",
+    "benchmarks/test_shards_run.py",
     "faults/test_slice.py",
     "loadtest/test_failures.py",
     "loadtest/test_scenarios.py",
