@@ -13,7 +13,7 @@ from typing import Any, Final
 from benchmarks import check
 from benchmarks.load.world import World
 from benchmarks.measure import processes
-from benchmarks.shards import filling, postgres
+from benchmarks.shards import filling, metrics, postgres
 from benchmarks.system import VERIFY_SECONDS_MAX, Say, age
 from deploy.local import database, layout, ports, seed, servers, supervisor
 from deploy.local.folder import Endpoints
@@ -194,6 +194,7 @@ def running(
         }
         city = City(stack, gateways, addresses, world, place)
         filling.await_lanes(stack, addresses[WITH_REDIS], time.monotonic())
+        metrics.await_redis(addresses, WITH_REDIS)
         yield city
 
 

@@ -21,8 +21,6 @@ NOISE_MS: Final = 5.0
 STEADY_WINDOWS: Final = 2
 """In a row within the band: latency is back."""
 
-REDIS_SECONDS_MAX: Final = 10.0
-
 
 class Accident:
     """Kills Redis after a third of the time, and lets it start again after two thirds."""
@@ -63,11 +61,7 @@ class Accident:
         """Wait until Redis runs and the gateway uses it again. Raises TimeoutError."""
         for thread in self._threads:
             thread.join()
-        deadline = time.monotonic() + REDIS_SECONDS_MAX
-        while not metrics.redis_is_asked(self._city.addresses, WITH_REDIS):
-            if time.monotonic() > deadline:
-                raise TimeoutError("the gateway does not use Redis again")
-            time.sleep(0.05)
+        metrics.await_redis(self._city.addresses, WITH_REDIS)
 
     def figures(self, found: dict[str, Any]) -> dict[str, Any]:
         """Return how soon latency was normal after each."""

@@ -1,5 +1,6 @@
 """What the servers' own metrics say."""
 
+import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -10,6 +11,7 @@ from prometheus_client.samples import Sample
 from deploy.local.folder import Endpoints
 
 SCRAPE_SECONDS_MAX: Final = 5.0
+REDIS_SECONDS_MAX: Final = 10.0
 
 
 def samples(address: str, name: str) -> list[Sample]:
@@ -60,6 +62,15 @@ def redis_is_asked(addresses: Mapping[str, str], gateway: str) -> bool:
     """Say whether a gateway uses its Redis for everything that it may."""
     found = samples(addresses[f"{gateway}_metrics"], "tender_redis_up")
     return bool(found) and all(one.value for one in found)
+
+
+def await_redis(addresses: Mapping[str, str], gateway: str) -> None:
+    """Wait until a gateway uses its Redis. Raises TimeoutError."""
+    deadline = time.monotonic() + REDIS_SECONDS_MAX
+    while not redis_is_asked(addresses, gateway):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{gateway} does not use its Redis")
+        time.sleep(0.05)
 
 
 def lanes_of(metrics_address: str) -> frozenset[str]:

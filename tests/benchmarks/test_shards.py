@@ -1,11 +1,15 @@
 """The benchmark's group of several shards: what it looks at, and what makes it fail."""
 
+import io
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from benchmarks import report
 from benchmarks.load import plan
 from benchmarks.load.world import Home, Merchant, World
+from benchmarks.profiles import page
 from benchmarks.shards import bars, group, killed, probe, table, takeover
 from benchmarks.shards.statements import Statements
 from benchmarks.verdict import failures
@@ -120,6 +124,36 @@ def test_of_what_must_hold_in_every_round_the_worst_counts() -> None:
     found = group.together(some)
 
     assert (found["statements"], found["in_flight_at_end"]) == (2, 9)
+
+
+def test_the_table_and_the_page_show_ratios_with_what_they_are_to_and_what_is_asked() -> None:
+    cpu = dict.fromkeys(("gateway", "processor", "postgres", "redis", "generator"), 9.0)
+    first = [round_of(rate=1_000.0, cpu_us=cpu)]
+    second = [round_of(rate=950.0, cpu_us=cpu)]
+    results = {
+        "scenarios": {
+            "redis_off": group.together(first),
+            "redis_on": group.together(second) | group.ratio("redis_off", first, second),
+        },
+        "bucket_move": {"pause_ms": 123.0},
+    }
+    console = Console(file=io.StringIO(), width=300)
+    for shown in (report.shards(results), report.accidents(results)):
+        console.print(shown)
+    assert isinstance(console.file, io.StringIO)
+
+    table_text, page_text = console.file.getvalue(), page.shards(results)
+
+    for text in (table_text, page_text):
+        for word in ("redis_on", "0.95", "0.9", "redis_off", "123", "at most 500 asked"):
+            assert word in text
+    assert report.table(results | {"pgbench": {}}).row_count == 0
+
+
+def test_nothing_is_shown_of_what_was_not_measured() -> None:
+    assert report.shards({"scenarios": {}}) is None
+    assert report.accidents({"scenarios": {}}) is None
+    assert page.shards({"scenarios": {}}) == "This run did not measure them."
 
 
 def windows(*p99_ms: float) -> list[dict[str, float]]:
