@@ -31,8 +31,9 @@ _COMMAND_OVERHEAD_BYTES: Final = 640  # Longest tenant and merchant ids, numbers
 _BATCH_COMMANDS: Final = 32  # Under load so many are worth a message,
 _BATCH_SHARE: Final = 4  # or this part of those in flight.
 _SWEEP_SECONDS: Final = 0.05  # A client with a shorter deadline is told by its own gRPC.
-_SWEEPS_TO_MARK: Final = 2
-"""A command that is still under way then, after 0.1 s, is one that repeats elsewhere wait for."""
+_SWEEPS_TO_MARK: Final = 10
+"""A command that is still under way then, after half a second, is one that repeats elsewhere wait
+for; sooner, on a busy gateway every call would ask for it."""
 AUTHORIZATIONS_SHARE: Final = 0.9
 """Of what may be in flight; the rest is for what undoes or finishes payments (R19)."""
 

@@ -63,6 +63,8 @@ class Crossing:
             "rate": (after - before) / (ended - began),
             # What was spent is spent on those that arrived.
             "cpu_us": {kind: us / share if share else 0.0 for kind, us in found["cpu_us"].items()},
+            # Batches are those of both legs.
+            "batch_mean": None,
             "in_flight_at_end": self._in_flight,
             **credited,
         }

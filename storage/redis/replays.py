@@ -25,7 +25,12 @@ _TAGS: Final = 64
 
 _MARKED: Final = b"?"
 _MAC_BYTES: Final = 16
-_VERSION: Final = 1
+_VERSION: Final = 2
+
+_LINGER_SECONDS: Final = 0.03
+"""For answers to be kept: repeats through this gateway take them along at once."""
+
+_SET: Final = b"*5\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$2\r\nPX\r\n$%d\r\n%d\r\n"
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
@@ -37,7 +42,9 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     incarnation: str
     # On whose behalf within the tenant; others may not see it.
     scope: str
-    fingerprint: bytes
+    # The request as its lane got it: what tells it from another one is only taken of repeats.
+    method: int
+    request: bytes
     response: bytes
 
 
@@ -100,7 +107,9 @@ class ReplayStore:
         self._seal_key = blake2b(secret, digest_size=32, person=b"tender replays").digest()
         self._mark = _MARKED + secrets.token_bytes(8)
         self._answer_ms = answer_seconds * 1_000
-        self._tick: Tick[Look | Keep | Drop] = Tick(url, self, timeout_seconds)
+        self._tick: Tick[Look | Keep | Drop] = Tick(
+            url, self, timeout_seconds, linger_seconds=_LINGER_SECONDS
+        )
         self.run = self._tick.run
 
     @property
@@ -127,22 +136,26 @@ class ReplayStore:
 
     def pack(self, items: Sequence[Look | Keep | Drop]) -> Packed:
         looks: list[bytes] = []
+        drops: list[bytes] = []
+        keeps: list[bytes] = []
+        milliseconds = self._answer_ms
+        digits = len(str(milliseconds))
         for item in items:
-            if type(item) is Look:
+            key = item.key
+            if type(item) is Keep:
+                value = item.value
+                keeps.append(_SET % (len(key), key, len(value), value, digits, milliseconds))
+            elif type(item) is Look:
                 item.has_left = True
-                looks.append(item.key)
-        keeps = [item for item in items if type(item) is Keep]
-        drops = [item.key for item in items if type(item) is Drop]
-        return Packed(
-            [*looks, *(item.key for item in keeps), *drops],
-            [
-                *(len(looks), len(keeps), self._mark, MARK_MS, self._answer_ms),
-                *(item.value for item in keeps),
-            ],
-        )
+                looks.append(key)
+            else:
+                drops.append(key)
+        return Packed([*looks, *drops], (len(looks), self._mark, MARK_MS), keeps)
 
     def heard(self, items: Sequence[Look | Keep | Drop], reply: Any) -> None:
         looks = [item for item in items if type(item) is Look]
+        if not looks:
+            return
         if reply is None:
             for item in looks:
                 item.heard(None)
@@ -167,6 +180,8 @@ class ReplayStore:
         return blake2b(content, digest_size=_MAC_BYTES, key=self._seal_key).digest()
 
 
-def entry(shard: str, incarnation: str, scope: str, fingerprint: bytes, response: bytes) -> Entry:
+def entry(
+    shard: str, incarnation: str, scope: str, method: int, request: bytes, response: bytes
+) -> Entry:
     """Return an answer in the form of today."""
-    return Entry(_VERSION, shard, incarnation, scope, fingerprint, response)
+    return Entry(_VERSION, shard, incarnation, scope, method, request, response)

@@ -7,7 +7,6 @@ from gateway.lookups import Lookups
 from gateway.replays import Replays, Ticket
 from storage.redis.replays import Look
 from tender.v1 import lane_pb2
-from tests.gateway import requests
 
 
 class Asked(Replays):
@@ -32,7 +31,7 @@ def under_way(asked: Asked, count: int) -> tuple[Lookups, dict[int, Command]]:
     for number in range(1, count + 1):
         principal = lane_pb2.Principal(tenant_id="acme")
         command = commands[number] = Command(1, b"", principal, 0.0)
-        command.ticket = Ticket(asked, 1, requests.authorize(f"order-{number}"), principal)
+        command.ticket = Ticket(asked, 1, f"order-{number}", b"", principal)
         assert not lookups.begin(command.ticket, number, first=False)
     return lookups, commands
 
