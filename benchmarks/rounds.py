@@ -78,7 +78,8 @@ class Watch:
     def cpu(self) -> dict[str, float]:
         """Return the CPU seconds of each kind while measuring."""
         before, after = self._cpu["begin"], self._cpu["end"]
-        return {kind: after[kind] - before[kind] for kind in after}
+        # A process that was killed took what it had spent along.
+        return {kind: max(0.0, spent - before[kind]) for kind, spent in after.items()}
 
     def busy(self) -> float:
         """Return the CPU seconds of the whole machine while measuring."""

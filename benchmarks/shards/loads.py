@@ -44,18 +44,22 @@ class Crossing:
     def __init__(self, city: City) -> None:
         self._city = city
         self._taken: list[tuple[float, int]] = []
+        self._last: dict[tuple[str, str], int] = {}
         self._in_flight = 0
 
     def __call__(self, event: dict[str, Any]) -> None:
         if event["event"] in ("begin", "end"):
             sent, taken = database.run_async(postgres.legs(self._city.endpoints))
             self._taken.append((time.monotonic(), sum(taken.values())))
-            self._in_flight = sum(sent.values()) - sum(taken.values())
+            self._in_flight, self._last = sum(sent.values()) - sum(taken.values()), taken
 
     def figures(self, found: dict[str, Any]) -> dict[str, Any]:
         (began, before), (ended, after) = self._taken
         answered = {name: found[name] for name in ("rate", "done", *LATENCIES)}
         credited = percentiles(found["credited"]) if "credited" in found else {}
+        crossing = sorted(
+            database.run_async(postgres.crossing_seconds(self._city.endpoints, self._last))
+        )
         share = (after - before) / found["done"] if found["done"] else 0.0
         return {
             "answered": answered,
@@ -66,6 +70,8 @@ class Crossing:
             # Batches are those of both legs.
             "batch_mean": None,
             "in_flight_at_end": self._in_flight,
+            "crossing_p50_ms": crossing[len(crossing) // 2] * 1e3,
+            "crossing_p99_ms": crossing[int(len(crossing) * 0.99)] * 1e3,
             **credited,
         }
 
