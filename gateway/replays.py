@@ -211,22 +211,26 @@ class Replays:
 
     def settled(self, ticket: Ticket, outcome: lane_pb2.Outcome, incarnation: str) -> None:
         """Keep an answer of the lane, and let others pass where there is none."""
-        response = outcome.response
-        tenant_id = ticket.principal.tenant_id
+        response, is_repeat = outcome.response, outcome.replayed
         if response and incarnation:
-            shard = ticket.lookups.shard
-            entry = kept.entry(
-                shard, incarnation, ticket.scope, ticket.method, ticket.request, response
+            self._store.keep(
+                ticket.key,
+                ticket.lookups.shard,
+                incarnation,
+                ticket.scope,
+                ticket.method,
+                ticket.request,
+                response,
             )
-            self._store.keep(ticket.key, entry)
-            self._take_back(ticket)
+            if ticket.looked_up is not None:
+                self._take_back(ticket)
         else:
             self.came_to_nothing(ticket)
-        self._note_share(is_repeat=outcome.replayed)
-        if outcome.replayed:
-            metrics.REPLAYS.count(tenant_id, "lane")
+        self._note_share(is_repeat=is_repeat)
+        if is_repeat:
+            metrics.REPLAYS.count(ticket.principal.tenant_id, "lane")
         elif not response and outcome.refusal.reason == _REUSED:
-            metrics.CONFLICTS.count(tenant_id, "lane")
+            metrics.CONFLICTS.count(ticket.principal.tenant_id, "lane")
 
     def came_to_nothing(self, ticket: Ticket) -> None:
         """Let others pass: the call has no answer that could be kept."""

@@ -74,10 +74,11 @@ class Look:
 
 
 class Keep(NamedTuple):
-    """Keeps an answer."""
+    """Keeps an answer; it is only written down when it leaves, with others."""
 
     key: bytes
-    value: bytes
+    entry: "tuple[int, str, str, str, int, bytes, bytes]"
+    """The fields of an Entry."""
     is_wanted: bool = True
 
 
@@ -104,7 +105,8 @@ class ReplayStore:
         self, url: str, secret: bytes, *, answer_seconds: int, timeout_seconds: float
     ) -> None:
         """`secret` is the gateways' own. Raises BadAddress."""
-        self._seal_key = blake2b(secret, digest_size=32, person=b"tender replays").digest()
+        seal_key = blake2b(secret, digest_size=32, person=b"tender replays").digest()
+        self._seal_begun = blake2b(digest_size=_MAC_BYTES, key=seal_key)
         self._mark = _MARKED + secrets.token_bytes(8)
         self._answer_ms = answer_seconds * 1_000
         self._tick: Tick[Look | Keep | Drop] = Tick(
@@ -122,11 +124,20 @@ class ReplayStore:
         look = Look(key, heard)
         return look if self._tick.ask(look, soon=soon) else None
 
-    def keep(self, key: bytes, entry: Entry) -> None:
-        """Keep an answer for some time, if that can be."""
-        if len(entry.response) <= ANSWER_BYTES_MAX:
-            body = _encode(entry)
-            self._tick.ask(Keep(key, body + self._seal(key, body)))
+    def keep(
+        self,
+        key: bytes,
+        shard: str,
+        incarnation: str,
+        scope: str,
+        method: int,
+        request: bytes,
+        response: bytes,
+    ) -> None:
+        """Keep an answer for some time, if that can be; the fields are those of an Entry."""
+        if len(response) <= ANSWER_BYTES_MAX:
+            fields = (_VERSION, shard, incarnation, scope, method, request, response)
+            self._tick.ask(Keep(key, fields))
 
     def drop(self, key: bytes) -> None:
         """Take this gateway's mark away."""
@@ -143,7 +154,8 @@ class ReplayStore:
         for item in items:
             key = item.key
             if type(item) is Keep:
-                value = item.value
+                body = _encode(item.entry)
+                value = body + self._seal(key, body)
                 keeps.append(_SET % (len(key), key, len(value), value, digits, milliseconds))
             elif type(item) is Look:
                 item.has_left = True
@@ -176,12 +188,6 @@ class ReplayStore:
         return entry if entry.version == _VERSION else None
 
     def _seal(self, key: bytes, body: bytes) -> bytes:
-        content = b"%d:%b%b" % (len(key), key, body)
-        return blake2b(content, digest_size=_MAC_BYTES, key=self._seal_key).digest()
-
-
-def entry(
-    shard: str, incarnation: str, scope: str, method: int, request: bytes, response: bytes
-) -> Entry:
-    """Return an answer in the form of today."""
-    return Entry(_VERSION, shard, incarnation, scope, method, request, response)
+        seal = self._seal_begun.copy()
+        seal.update(b"%d:%b%b" % (len(key), key, body))
+        return seal.digest()
