@@ -15,6 +15,7 @@ from benchmarks import overload, remote, system
 from benchmarks.measure import machine
 from benchmarks.run import Run, Usable
 from benchmarks.scenarios import SCENARIOS, Scenario
+from benchmarks.shards import city, group
 from benchmarks.verdict import failures
 from benchmarks.wanted import COLD_CACHE_ITEMS, Wanted
 from deploy.local import seed
@@ -35,15 +36,19 @@ def run(wanted: Wanted, say: Say) -> dict[str, Any]:
         if some:
             tps = parts[0]["pgbench"]["tps"] if parts else None
             parts.append(_part(wanted, some, is_cold, tps, say))
+    if wanted.shards:
+        parts.append(_shards(wanted, say))
     results: dict[str, Any] = {
         "format": FORMAT,
         "started_at": datetime.datetime.fromtimestamp(started, datetime.UTC).isoformat(),
         "seconds": time.time() - started,
-        "pgbench": parts[0]["pgbench"],
+        "pgbench": parts[0].get("pgbench", {"tps": None}),
         "scenarios": {name: one for part in parts for name, one in part["scenarios"].items()},
         "knee": parts[0].get("knee"),
         "overload": parts[0].get("overload"),
         "soak": parts[0].get("soak"),
+        "takeover": parts[-1].get("takeover"),
+        "bucket_move": parts[-1].get("bucket_move"),
         "verify": _both([part["verify"] for part in parts]),
         "history": _both([part["history"] for part in parts]),
         "machine": machine.machine(),
@@ -93,6 +98,25 @@ def _remote(wanted: Wanted, say: Say) -> Opened:
         yield remote.prepare(wanted.target, place, say), {"target": wanted.target.host}
     finally:
         shutil.rmtree(place, ignore_errors=True)
+
+
+def _shards(wanted: Wanted, say: Say) -> dict[str, Any]:
+    """Measure several shards, Redis and standbys on a stack of their own."""
+    place = wanted.data_dir / "city"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True, exist_ok=True)
+    file_system = machine.require_disk(place)
+    log = {"min_wal_size": f"{wanted.lengths.log_megabytes}MB"}
+    try:
+        with city.running(place, wanted.city, log, wanted.lengths.log_megabytes, say) as running:
+            part = group.Group(running, wanted, say).measure()
+            part["settings"] |= {
+                "file_system": file_system,
+                **system.settings_of(running.stack.options),
+            }
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+    return part
 
 
 @contextlib.contextmanager

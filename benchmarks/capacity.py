@@ -148,6 +148,7 @@ def sections(results: Mapping[str, Any]) -> dict[str, str]:
     of = scaling.costs(results)
     return {
         "results": page.results(results),
+        "shards": page.shards(results),
         "plots": page.plots(results, RESULTS.parent),
         "fit": fitted(scaling.fit(results, wanted.fsync_us)),
         "lane": limits(results, of, wanted),

@@ -45,6 +45,9 @@ class Remote:
     def pids(self) -> dict[str, int]:
         return {}
 
+    def cpu_seconds(self) -> dict[str, float]:
+        return {}
+
     def journal_head(self) -> int | None:
         return None
 

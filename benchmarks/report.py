@@ -5,6 +5,10 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from benchmarks.rounds import SERVERS
+from benchmarks.shards.bars import figure
+from benchmarks.wanted import BARS
+
 
 def table(results: dict[str, Any]) -> Table:
     """Return the scenarios with their medians, one a row."""
@@ -25,6 +29,8 @@ def table(results: dict[str, Any]) -> Table:
     ):
         shown.add_column(name, justify="right")
     for name, one in results["scenarios"].items():
+        if one.get("group"):
+            continue
         cpu = one["cpu_us"]
         shown.add_row(
             f"[bold]{name}[/]",
@@ -69,6 +75,50 @@ def overloads(results: dict[str, Any]) -> Table | None:
             f"[red]{one['errors']}[/]" if one["errors"] else "0",
         )
     return shown
+
+
+def shards(results: dict[str, Any]) -> Table | None:
+    """Return the loads on several shards, each with what it is compared to."""
+    found = {name: one for name, one in results["scenarios"].items() if one.get("group")}
+    if not found:
+        return None
+    least = {bar.path: bar.least for bar in BARS}
+    shown = Table(box=None, header_style="bold", pad_edge=False)
+    shown.add_column("shards, Redis, standbys")
+    names = ("per s", "rounds", "ratio", "at least", "of", "p50 ms", "p99 ms", "max")
+    cpu_names = ("gateway", "proc.", "postgres", "redis", "[bold]servers[/]", "gener.", "others")
+    for name in (*names, *cpu_names, "errors"):
+        shown.add_column(name, justify="right")
+    for name, one in found.items():
+        cpu = one["cpu_us"]
+        shown.add_row(
+            f"[bold]{name}[/]",
+            f"[bold]{one['rate']:,.0f}[/]",
+            _spread(one),
+            _number(one["ratio"], ".2f"),
+            _number(least.get(f"scenarios.{name}.ratio"), ".2f"),
+            one.get("of", ""),
+            *(_number(one[key], ".1f") for key in ("p50_ms", "p99_ms", "max_ms")),
+            *(_number(cpu.get(kind), ".1f") for kind in SERVERS),
+            f"[bold]{one['servers_cpu_us']:.1f}[/]",
+            _number(cpu["generator"], ".1f"),
+            f"{one['others_cpu_share']:.2f}",
+            f"[red]{one['errors']}[/]" if one["errors"] else "0",
+        )
+    return shown
+
+
+def accidents(results: dict[str, Any]) -> Table | None:
+    """Return what has no rate: what must be at most so much."""
+    shown = Table(box=None, header_style="bold", pad_edge=False)
+    shown.add_column("of several shards")
+    for name in ("measured", "asked"):
+        shown.add_column(name, justify="right")
+    for bar in BARS:
+        value = figure(results, bar.path)
+        if value is not None and not bar.path.endswith(".ratio"):
+            shown.add_row(bar.path, f"[bold]{value:,.2f}[/]", bar.asked())
+    return shown if shown.row_count else None
 
 
 def notes(results: dict[str, Any]) -> list[str]:

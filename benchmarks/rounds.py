@@ -38,8 +38,8 @@ class Measured(Protocol):
     def ca_file(self) -> Path | None:
         """Roots of its certificate, if it speaks TLS."""
 
-    def pids(self) -> dict[str, int]:
-        """Processes by kind; empty when they are not ours to look at."""
+    def cpu_seconds(self) -> dict[str, float]:
+        """CPU by kind of process so far; empty when they are not ours to look at."""
 
     def journal_head(self) -> int | None:
         """How many batches were committed so far; None when nobody can say."""
@@ -63,7 +63,7 @@ class Watch:
     def __call__(self, event: dict[str, Any]) -> None:
         kind = event["event"]
         if kind in ("begin", "end"):
-            self._cpu[kind] = processes.cpu_by_kind(self._system.pids())
+            self._cpu[kind] = self._system.cpu_seconds()
             self._busy[kind] = processes.machine_busy_seconds()
             self._batches[kind] = self._system.journal_head()
         else:
@@ -78,7 +78,8 @@ class Watch:
     def cpu(self) -> dict[str, float]:
         """Return the CPU seconds of each kind while measuring."""
         before, after = self._cpu["begin"], self._cpu["end"]
-        return {kind: after[kind] - before[kind] for kind in after}
+        # A process that was killed took what it had spent along.
+        return {kind: max(0.0, spent - before[kind]) for kind, spent in after.items()}
 
     def busy(self) -> float:
         """Return the CPU seconds of the whole machine while measuring."""
@@ -123,6 +124,8 @@ def run(
         rate=rate,
         size=scenario.size,
         sheds=scenario.sheds,
+        pairing=scenario.pairing,
+        windowed=scenario.windowed,
         ca_file=str(system.ca_file or ""),
     )
     watch = Watch(system, say, on_event, scenario.cold)
@@ -151,6 +154,7 @@ def figures(result: dict[str, Any], watch: Watch, rate: float) -> dict[str, Any]
         "series": result["series"],
         "histogram": result["histogram"],
     }
+    found |= {name: result[name] for name in ("credited", "began_at", "windows") if name in result}
     if rate:
         found |= {
             "offered": rate,

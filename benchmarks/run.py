@@ -23,6 +23,9 @@ class Usable(Measured, Protocol):
     def folder(self) -> Path:
         """Where histories may be kept meanwhile."""
 
+    def pids(self) -> dict[str, int]:
+        """Processes by kind; empty when they are not ours to look at."""
+
     def verify(self) -> dict[str, Any] | None:
         """The report of `tender verify`."""
 

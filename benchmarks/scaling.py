@@ -59,7 +59,10 @@ def fit(results: Mapping[str, Any], fsync_us: float) -> Fit:
     closed = {
         name: one
         for name, one in results["scenarios"].items()
-        if one.get("offered") is None and one.get("batch_mean") and one["rate"]
+        if not one.get("group")
+        and one.get("offered") is None
+        and one.get("batch_mean")
+        and one["rate"]
     }
     limits = {name: bounds(one, cores, fsync_us) for name, one in closed.items()}
     reached = {name: one["rate"] / min(limits[name].values()) for name, one in closed.items()}

@@ -7,6 +7,7 @@ class Scenario(NamedTuple):
     """A kind of load. `in_flight` counts payments that are not answered yet, in all.
 
     `sheds` when more is offered than can be carried, so that to be refused is no error.
+    `pairing` as in plan.pairs. `windowed` for p99 of each half second of an open loop.
     """
 
     name: str
@@ -21,6 +22,8 @@ class Scenario(NamedTuple):
     cold: bool = False
     knee_share: float = 0.0
     sheds: bool = False
+    pairing: str = ""
+    windowed: bool = False
 
 
 SCENARIOS: Final = {

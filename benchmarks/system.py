@@ -60,6 +60,10 @@ class System:
         """Return the processes by the kind that reports name them by."""
         return {kind: self.stack.child(name).pid for kind, name in processes.KINDS.items()}
 
+    def cpu_seconds(self) -> dict[str, float]:
+        """Return the CPU of each kind so far."""
+        return processes.cpu_by_kind(self.pids())
+
     def query(self, statement: str) -> Any:
         """Return one value from the database."""
         return database.run_async(_value(self.endpoints.owner_url, statement))
@@ -118,7 +122,7 @@ def running(
         place = options.data_dir
         if not (place / "world" / "world.json").exists():
             _fill(stack, wanted, say).save(place / "world")
-        database.run_async(_age(stack.endpoints.owner_url, log_megabytes))
+        age(stack.endpoints.owner_url, log_megabytes)
         await_lane(stack.endpoints, options.gateway_workers)
         stack.supervise_in_background()
         yield System(stack, World.load(place / "world"), place)
@@ -214,17 +218,17 @@ async def _value(dsn: str, statement: str) -> Any:
         await connection.close()
 
 
-async def _age(dsn: str, log_megabytes: int) -> None:
+def age(owner_url: str, log_megabytes: int) -> None:
     """Let the server write its log over old files, as one does that has run for a while.
 
     A fresh one fills each new file with zeros first, up to 15 % of what a commit costs.
     """
-    await _value(
-        dsn,
+    emit = (
         f"SELECT count(pg_logical_emit_message(false, 'bench', repeat('0', {1 << 20})))"
-        f" FROM generate_series(1, {log_megabytes})",
+        f" FROM generate_series(1, {log_megabytes})"
     )
-    await _value(dsn, "CHECKPOINT")
+    for statement in (emit, "CHECKPOINT"):
+        database.run_async(_value(owner_url, statement))
 
 
 async def _analyze(dsn: str) -> None:

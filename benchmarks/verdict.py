@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from benchmarks import overload
+from benchmarks.shards import bars
 from benchmarks.wanted import Wanted
 
 DECLINES_MAX: Final = 0.01
@@ -14,6 +15,7 @@ def failures(results: dict[str, Any], wanted: Wanted) -> list[str]:
     for name, one in results["scenarios"].items():
         found += [f"{name}: {problem}" for problem in _scenario(one, wanted)]
     found += overload.failures(results.get("overload"))
+    found += bars.failures(results)
     soak = results.get("soak")
     if soak and soak["errors"]:
         found.append(f"soak: {soak['errors']} errors")
@@ -34,6 +36,8 @@ def _scenario(one: dict[str, Any], wanted: Wanted) -> list[str]:
         found.append(f"{one['declined']} of {one['done']} were declined")
     if not one["done"]:
         found.append("nothing was carried out")
+    if one.get("group"):
+        return found  # They have bars of their own.
     if wanted.p99_ms is not None and one["p99_ms"] > wanted.p99_ms:
         found.append(f"p99 is {one['p99_ms']:.1f} ms, at most {wanted.p99_ms:g} asked")
     if wanted.rate_min is not None and one["rate"] < wanted.rate_min:

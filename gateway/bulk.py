@@ -147,7 +147,7 @@ def check(kind: Kind, data: bytes, caller: Identity, backends: Backends) -> Chec
         return Checked(request_id, None, b"", refused.encoded())
     ticket, replays = None, backends.replays
     if replays is not None:
-        ticket = replays.ticket(kind.number, request, caller.principal)
+        ticket = replays.ticket(kind.number, request_id, data, caller.principal)
         if ticket is not None:
             ticket.is_bulk = True
     return Checked(request_id, lane, data, b"", ticket)

@@ -183,14 +183,14 @@ class CommandEndpoint(SingleEndpoint):
             data,
             caller.principal,
             self._timeout_seconds(seconds_left),
-            self._ticket(request, caller),
+            self._ticket(request, data, caller),
         )
         return answer_of(outcome)
 
-    def _ticket(self, request: Any, caller: Identity) -> Ticket | None:
+    def _ticket(self, request: Any, data: bytes, caller: Identity) -> Ticket | None:
         if self._replays is None:
             return None
-        return self._replays.ticket(self._number, request, caller.principal)
+        return self._replays.ticket(self._number, request.request_id, data, caller.principal)
 
     def start(
         self,
@@ -209,7 +209,7 @@ class CommandEndpoint(SingleEndpoint):
             timeout = self._timeout_seconds(seconds_left)
             lane, request, data = self._room_and_request(data, caller)
             command = CalledBack(self._number, data, caller.principal, 0)
-            command.ticket = self._ticket(request, caller)
+            command.ticket = self._ticket(request, data, caller)
             command.endpoint, command.started, command.deliver = self, started, deliver
             lane.send(command, timeout)
         except (Exception, asyncio.CancelledError) as error:

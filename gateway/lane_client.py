@@ -31,6 +31,9 @@ _COMMAND_OVERHEAD_BYTES: Final = 640  # Longest tenant and merchant ids, numbers
 _BATCH_COMMANDS: Final = 32  # Under load so many are worth a message,
 _BATCH_SHARE: Final = 4  # or this part of those in flight.
 _SWEEP_SECONDS: Final = 0.05  # A client with a shorter deadline is told by its own gRPC.
+_SWEEPS_TO_MARK: Final = 10
+"""A command that is still under way then, after half a second, is one that repeats elsewhere wait
+for; sooner, on a busy gateway every call would ask for it."""
 AUTHORIZATIONS_SHARE: Final = 0.9
 """Of what may be in flight; the rest is for what undoes or finishes payments (R19)."""
 
@@ -255,8 +258,11 @@ class LaneClient:
 
     async def _sweep_regularly(self) -> None:
         now = self._loop.time()
+        last_ones = deque([0] * (_SWEEPS_TO_MARK - 1))
         while True:
+            last_ones.append(self._last_correlation_id)
             await asyncio.sleep(_SWEEP_SECONDS)
+            self._lookups.mark(self._commands, last_ones.popleft())
             now, before = self._loop.time(), now
             finished, self._settled_count = self._settled_count, 0
             self._bulk_window.measure(finished, now - before, len(self._commands))

@@ -1,7 +1,9 @@
 """Which commands of a lane are looked up in the replay cache before they are sent."""
 
+from collections.abc import Mapping
 from typing import Final, Protocol
 
+from gateway.commands import Command
 from gateway.replays import Ticket
 from tender.v1 import lane_pb2
 
@@ -32,15 +34,27 @@ class Lookups:
         self._bulk_held: set[int] = set()
 
     def begin(self, ticket: Ticket, correlation_id: int, *, first: bool) -> bool:
-        """Look a command up; say whether it is held until the cache has spoken."""
+        """Look a command up if it comes `first`; say whether it is held until that is done."""
         ticket.lookups = self
         ticket.correlation_id = correlation_id
-        if not ticket.replays.look(ticket, soon=first) or not first:
+        if not first or not ticket.replays.look(ticket):
             return False
         self._held[correlation_id] = False
         if ticket.is_bulk:
             self._bulk_held.add(correlation_id)
         return True
+
+    def mark(self, commands: Mapping[int, Command], last: int) -> None:
+        """Leave marks of commands up to one of them, which take long: others shall wait for them.
+
+        `commands` in their order.
+        """
+        for correlation_id, command in commands.items():
+            if correlation_id > last:
+                break
+            ticket = command.ticket
+            if ticket is not None and ticket.looked_up is None:
+                ticket.replays.look(ticket, soon=False)
 
     def is_first(self, ticket: Ticket) -> bool:
         """Say whether a command is to be held, as it is probably a repeat or behind one."""

@@ -1,13 +1,15 @@
 """Answers repeated calls from the replay cache, where that is certain; the lane judges the rest.
 
-A first call does not wait for Redis: it is looked up while it is on its way. A call whose
-request_id this gateway has seen lately is looked up first, and so is each while many are repeats.
+A first call asks Redis for nothing, unless it takes long: then it leaves a mark for others. A call
+whose request_id this gateway has seen lately is looked up first, and so is each while many are
+repeats.
 """
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from gateway import methods
 from kit import fingerprint, metrics
 from storage.redis import replays as kept
 from storage.redis.replays import Entry, Found, Look, ReplayStore, UnderWay
@@ -31,40 +33,36 @@ POLL_SECONDS_MAX: Final = 0.032
 WAITERS_MAX: Final = 2_000
 
 _REUSED: Final = "REQUEST_ID_REUSED"
-_AUTHORIZE: Final = lane_pb2.METHOD_AUTHORIZE_PAYMENT
 
 
 class Ticket:
     """A call that may be answered from the cache, and whose answer may be kept."""
 
     __slots__ = (
-        *("_fingerprint", "correlation_id", "is_bulk", "key", "lookups", "method"),
+        *("correlation_id", "is_bulk", "key", "lookups", "method"),
         *("looked_up", "poll_seconds", "principal", "replays", "request", "waits_until"),
     )
     lookups: "Lookups"
 
     def __init__(
-        self, replays: "Replays", method: int, request: Any, principal: lane_pb2.Principal
+        self,
+        replays: "Replays",
+        method: int,
+        request_id: str,
+        request: bytes,
+        principal: lane_pb2.Principal,
     ) -> None:
         self.replays = replays
         self.method = method
         self.request = request
         self.principal = principal
-        self.key = kept.key_of(principal.tenant_id, request.request_id)
+        self.key = kept.key_of(principal.tenant_id, request_id)
         self.correlation_id = 0
         self.is_bulk = False
         self.looked_up: Look | None = None
         # While another call with this request_id is under way.
         self.waits_until = 0.0
         self.poll_seconds = POLL_SECONDS_MIN
-        self._fingerprint = b""
-
-    @property
-    def fingerprint(self) -> bytes:
-        """What tells this request from every other one (R14)."""
-        if not self._fingerprint:
-            self._fingerprint = _fingerprint(self.method, self.request)
-        return self._fingerprint
 
     @property
     def scope(self) -> str:
@@ -76,18 +74,15 @@ class Ticket:
         self.replays.heard(self, found)
 
 
-def _fingerprint(method: int, request: Any) -> bytes:
-    if method != _AUTHORIZE or request.metadata or not request.HasField("amount"):
-        return fingerprint.fingerprint(method, request)
-    return fingerprint.of_authorization(
-        request.payer_account_id,
-        request.merchant_id,
-        request.amount.minor_units,
-        request.amount.currency_code,
-        request.capture_method,
-        request.hold_duration_seconds,
-        request.description,
-    )
+def differing_fields(entry: Entry, ticket: Ticket) -> list[str]:
+    """Return the fields in which a call differs from the one that was answered (R14)."""
+    if entry.method != ticket.method:
+        return ["method"]
+    if entry.request == ticket.request:
+        return []
+    parse = methods.BY_NUMBER[ticket.method].request.FromString
+    stored = fingerprint.fingerprint(entry.method, parse(entry.request))
+    return fingerprint.differing_fields(stored, ticket.method, parse(ticket.request))
 
 
 class Verdict(NamedTuple):
@@ -110,14 +105,13 @@ def judge(
     # Of a history that may be gone, or that nobody vouches for just now (R12).
     if not entry.incarnation or entry.incarnation != incarnation_of(entry.shard):
         return Verdict(ignored="incarnation")
-    is_same = entry.fingerprint == ticket.fingerprint
+    fields = differing_fields(entry, ticket)
     if entry.shard == shard:
         # What differs is the lane's to say: it has the key.
-        return Verdict(response=entry.response) if is_same else Verdict(ignored="fingerprint")
-    if is_same:
+        return Verdict(ignored="fingerprint") if fields else Verdict(response=entry.response)
+    if not fields:
         return Verdict(ignored="moved")
     # Its lane cannot see a key that another shard has (R15).
-    fields = fingerprint.differing_fields(entry.fingerprint, ticket.method, ticket.request)
     return Verdict(fields=",".join(fields))
 
 
@@ -136,9 +130,13 @@ class Replays:
     async def run(self) -> None:
         await self._store.run()
 
-    def ticket(self, method: int, request: Any, principal: lane_pb2.Principal) -> Ticket | None:
+    def ticket(
+        self, method: int, request_id: str, request: bytes, principal: lane_pb2.Principal
+    ) -> Ticket | None:
         """Return what a call needs to take part; None while there is no cache."""
-        return Ticket(self, method, request, principal) if self._store.is_up else None
+        if not self._store.is_up:
+            return None
+        return Ticket(self, method, request_id, request, principal)
 
     def look(self, ticket: Ticket, *, soon: bool = True) -> bool:
         """Look a call up, `soon` if it waits for that; say whether it can be done."""
@@ -215,10 +213,17 @@ class Replays:
         """Keep an answer of the lane, and let others pass where there is none."""
         response = outcome.response
         if response and incarnation:
-            shard = ticket.lookups.shard
-            entry = kept.entry(shard, incarnation, ticket.scope, ticket.fingerprint, response)
-            self._store.keep(ticket.key, entry)
-            self._take_back(ticket)
+            self._store.keep(
+                ticket.key,
+                ticket.lookups.shard,
+                incarnation,
+                ticket.scope,
+                ticket.method,
+                ticket.request,
+                response,
+            )
+            if ticket.looked_up is not None:
+                self._take_back(ticket)
         else:
             self.came_to_nothing(ticket)
         self._note_share(is_repeat=outcome.replayed)

@@ -178,8 +178,7 @@ class GatewaySettings(Settings):
         description="JSON file of rate limits per tenant, method and terminal; empty means none.",
     )
     replay_cache: bool = Field(
-        False,
-        description="Answer repeated calls from Redis, if there is one; first calls cost more.",
+        True, description="Answer repeated calls from Redis, if there is one."
     )
     replay_cache_seconds: int = Field(
         300, ge=1, le=86_400, description="How long Redis keeps an answer for that."

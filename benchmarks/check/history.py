@@ -1,12 +1,12 @@
 """Loads the generator's histories beside the ledger and asks the database what does not fit."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import asyncpg
 
-from benchmarks.check import statements
+from benchmarks.check import statements, union
 from benchmarks.load.answers import STATES
 from benchmarks.load.world import World
 
@@ -33,12 +33,20 @@ class Found(NamedTuple):
 
 
 async def check(
-    dsn: str, histories: Sequence[Path], world: World, *, tenant_id: str, head_before: int
+    dsn: str,
+    histories: Sequence[Path],
+    world: World,
+    *,
+    tenant_id: str,
+    head_before: int,
+    others: Mapping[str, int] | None = None,
 ) -> Found:
     """Compare histories with the ledger; call it when nobody is paying any more.
 
     `head_before` is the journal's newest row before the load: what is older is left alone.
+    `others` has that row by the database of each other shard, which are looked at together.
     """
+    checks = statements.CHECKS
     connection = await asyncpg.connect(
         dsn,
         timeout=CONNECT_SECONDS_MAX,
@@ -46,16 +54,19 @@ async def check(
         server_settings=SETTINGS,
     )
     try:
+        if others is not None:
+            await union.gather(connection, {dsn: head_before, **others}, SETTINGS)
+            head_before, checks = 0, checks | statements.CHECKS_BETWEEN
         await _load(connection, histories, world)
         answers = await connection.fetchval("SELECT count(*) FROM told")
         given = (tenant_id, head_before, world.funds, world.fee_basis_points, world.fee_fixed)
         problems: list[str] = []
         count = 0
-        for name, statement in statements.CHECKS.items():
+        for name, statement in checks.items():
             rows = await _problems(connection, statement, given)
             count += rows[0][0] if rows else 0
             problems += [f"{name}: {text}" for _, text in rows]
-        return Found(answers, len(statements.CHECKS), count, problems)
+        return Found(answers, len(checks), count, problems)
     finally:
         await connection.close()
 

@@ -135,3 +135,12 @@ SELECT 'accounts in ' || currency || ' add up to ' || sum(posted)
 """,
 }
 """$1 tenant, $2 journal head before the load, $3 funds, $4 basis points, $5 fixed fee."""
+
+CHECKS_BETWEEN: Final = {
+    "payees of other shards have their money": """
+SELECT 'leg ' || number || ' from ' || source || ' for payment ' || payment_id || ' was '
+       || outcome
+  FROM legs_received WHERE payment_id <> '' AND outcome <> 'POSTED'
+""",
+}
+"""What else must hold where there are several shards."""

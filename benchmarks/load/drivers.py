@@ -207,6 +207,8 @@ class Open:
             self._recorder.refused(ask.request_id, clock() - due)
         elif settled(self._recorder, ask, reply) and measured:
             self._recorder.latencies.append(clock() - due)
+            if self._recorder.windowed:
+                self._recorder.dues.append(due)
         if self._due:
             self._send()
 

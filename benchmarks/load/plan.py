@@ -1,8 +1,10 @@
 """What the n-th request of a job says: a pure function of its number, in bytes of protobuf."""
 
+import bisect
+import itertools
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from benchmarks.load.world import CURRENCY, World
@@ -16,6 +18,13 @@ DRAWN_AHEAD: Final = 1 << 18
 
 AUTOMATIC: Final = 1
 MANUAL: Final = 2
+
+ONE_SHARD: Final = "one"
+"""Payers and merchants of the first shard."""
+WITHIN: Final = "within"
+"""Payers of every shard pay merchants of their own."""
+ACROSS: Final = "across"
+"""Payers of every shard pay merchants of the next one."""
 
 MIX: Final = 0x9E3779B97F4A7C15
 WORD: Final = (1 << 64) - 1
@@ -69,10 +78,18 @@ class Plan:
         merchants: int | None = None,
         scattered: bool = False,
         started_ms: int | None = None,
+        pairing: str = "",
     ) -> None:
-        """`merchants` bounds how many of the world's merchants are paid."""
+        """`merchants` bounds how many of the world's merchants are paid.
+
+        `pairing` says who pays whom where there are several shards: everybody everybody, or one of
+        the three below.
+        """
         dice = random.Random(seed)
-        self._payers = dice.choices(range(world.payers_count), k=DRAWN_AHEAD)
+        homes = pairs(world, pairing)
+        self._payers = dice.choices(range(homes[-1].payers.stop), k=DRAWN_AHEAD)
+        # Of each payer drawn, among which merchants it chooses.
+        self._shops = _shops(homes, self._payers) if pairing else []
         self._ids, self._id_bytes = world.payers, world.payer_id_bytes
         self._merchants = [text(3, one.id.encode()) for one in world.merchants[:merchants]]
         self._pairs = [
@@ -86,9 +103,11 @@ class Plan:
 
     def authorize(self, count: int, capture_method: bytes) -> tuple[bytes, Wish]:
         """Return the request with this number and what it says."""
-        payer = self._payers[count % DRAWN_AHEAD]
+        drawn = count % DRAWN_AHEAD
+        payer = self._payers[drawn]
         amount, asked, answered = self._pairs[count % AMOUNTS]
-        merchant = count % len(self._merchants)
+        first, shops = self._shops[drawn] if self._shops else (0, len(self._merchants))
+        merchant = first + count % shops
         request_id = self._request_id(count)
         start = payer * self._id_bytes
         payer_id = self._ids[start : start + self._id_bytes]
@@ -108,6 +127,40 @@ class Plan:
     def request_id(self, count: int) -> bytes:
         """Return a request_id; every number is used once, for whatever kind of call."""
         return self._request_id(count)
+
+
+class Pair(NamedTuple):
+    """Payers who choose among some of the merchants; both by their numbers."""
+
+    payers: range
+    merchants: range
+
+
+def pairs(world: World, pairing: str) -> list[Pair]:
+    """Return who pays whom, the payers in their order and none left out in between."""
+    if not pairing:
+        return [Pair(range(world.payers_count), range(len(world.merchants)))]
+    payers = _ranges([home.payers for home in world.homes])
+    merchants = _ranges([home.merchants for home in world.homes])
+    if pairing == ONE_SHARD:
+        return [Pair(payers[0], merchants[0])]
+    if pairing == ACROSS:
+        merchants = merchants[1:] + merchants[:1]
+    else:
+        assert pairing == WITHIN, pairing
+    return [Pair(*each) for each in zip(payers, merchants, strict=True)]
+
+
+def _ranges(counts: Sequence[int]) -> list[range]:
+    ends = list(itertools.accumulate(counts))
+    return [range(end - count, end) for count, end in zip(counts, ends, strict=True)]
+
+
+def _shops(found: Sequence[Pair], payers: Sequence[int]) -> list[tuple[int, int]]:
+    """Return the first merchant and their number for each payer."""
+    ends = [pair.payers.stop for pair in found]
+    shops = [(pair.merchants.start, len(pair.merchants)) for pair in found]
+    return [shops[bisect.bisect(ends, payer)] for payer in payers]
 
 
 def _ordered(started_ms: int) -> Callable[[int], bytes]:

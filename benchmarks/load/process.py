@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import uvloop
 
-from benchmarks.load import drivers, workloads
+from benchmarks.load import choice, drivers, workloads
 from benchmarks.load.bulk import Batches, Bundler, Streams
 from benchmarks.load.drivers import Driver
 from benchmarks.load.open_streams import OpenStreams
@@ -48,6 +48,10 @@ class Job(NamedTuple):
     size: int = 100
     ca_file: str = ""
     sheds: bool = False
+    pairing: str = ""
+    """Which payers pay which merchants, where there are several shards; see plan.pairs."""
+    windowed: bool = False
+    """p99 of each half second too, of an open loop."""
     started_ms: int | None = None
     """Part of every request_id; the same one again repeats the same requests."""
 
@@ -62,6 +66,7 @@ def driver_of(job: Job, recorder: Recorder) -> Driver:
         merchants=job.merchants,
         scattered=job.scattered,
         started_ms=job.started_ms,
+        pairing=job.pairing,
     )
     judge = workloads.Judge(world, recorder)
     target = Target(job.host, job.port, job.api_key, ca_file=job.ca_file)
@@ -88,7 +93,7 @@ def driver_of(job: Job, recorder: Recorder) -> Driver:
             connections=job.connections,
             size=job.size,
         )
-    workload = workloads.make(job.workload, made, judge, job.seed)
+    workload = choice.make(job.workload, made, judge, job.seed)
     if job.shape == "open":
         return drivers.Open(target, workload, recorder, rate=job.rate, seconds=whole, seed=job.seed)
     assert job.shape == "closed", job.shape
@@ -100,7 +105,7 @@ def driver_of(job: Job, recorder: Recorder) -> Driver:
 async def run(job: Job) -> dict[str, Any]:
     """Do a job and return what was seen."""
     with open_history(Path(job.history)) as history:
-        recorder = Recorder(history, sheds=job.sheds)
+        recorder = Recorder(history, sheds=job.sheds, windowed=job.windowed)
         driver = driver_of(job, recorder)
         await driver.session.open(job.connections)
         # Nothing below makes cycles; a collection would be a pause of the generator's own.

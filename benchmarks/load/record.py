@@ -11,6 +11,8 @@ HIGHEST_US: Final = 120_000_000
 DIGITS: Final = 3
 ERROR_KINDS_MAX: Final = 20
 RESOURCE_EXHAUSTED: Final = 8
+WINDOW_SECONDS: Final = 0.5
+"""Of calls whose latency is looked at together, to see how soon it is back after an accident."""
 
 clock = time.perf_counter
 
@@ -50,9 +52,14 @@ def histogram(latencies: "array[float]") -> HdrHistogram:
 class Recorder:
     """Notes what happens; makes sense of it only when nothing is measured any more."""
 
-    def __init__(self, history: IO[bytes], *, sheds: bool = False) -> None:
+    def __init__(self, history: IO[bytes], *, sheds: bool = False, windowed: bool = False) -> None:
         """`sheds` when more is offered than can be carried: to be refused is no error then."""
+        self.windowed = windowed
         self.latencies: array[float] = array("d")
+        self.dues: array[float] = array("d")
+        """When each of them was due, where a schedule says so."""
+        self.credited: array[float] = array("d")
+        """Of some payments, how long until the payee had the money, in seconds."""
         self.refusals: array[float] = array("d")
         """How long callers waited to hear that there is no room, in seconds."""
         self.sheds = sheds
@@ -109,8 +116,30 @@ class Recorder:
             before, first = at, last
         return found
 
+    def windows(self, started: float) -> list[dict[str, float]]:
+        """Return p99 in ms of what was due in each half second, by where it began."""
+        parts: dict[int, list[float]] = {}
+        for due, seconds in zip(self.dues, self.latencies, strict=True):
+            parts.setdefault(int((due - started) / WINDOW_SECONDS), []).append(seconds)
+        return [
+            {
+                "at": number * WINDOW_SECONDS,
+                "calls": len(parts[number]),
+                "p99_ms": sorted(parts[number])[int(len(parts[number]) * 0.99)] * 1e3,
+            }
+            for number in sorted(parts)
+        ]
+
     def result(self, started: float, ended: float, generator_cpu: float) -> dict[str, Any]:
         """Return what was measured between two moments, as plain values for JSON."""
+        found = self._result(started, ended, generator_cpu)
+        if self.windowed:
+            found |= {"began_at": started, "windows": self.windows(started)}
+        if self.credited:
+            found["credited"] = histogram(self.credited).encode().decode()
+        return found
+
+    def _result(self, started: float, ended: float, generator_cpu: float) -> dict[str, Any]:
         return {
             "seconds": ended - started,
             "done": len(self.latencies),

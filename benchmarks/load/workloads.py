@@ -3,7 +3,7 @@
 import random
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from benchmarks.load import answers, plan
 from benchmarks.load.answers import Layout, Wrong
@@ -51,6 +51,7 @@ class Judge:
     """Compares answers with what was asked for, and notes them for the checker."""
 
     def __init__(self, world: World, recorder: Recorder) -> None:
+        self.world = world
         self.layout = Layout(world.payer_id_bytes)
         self.recorder = recorder
 
@@ -189,7 +190,7 @@ class Mixed:
 
         def settle(answer: bytes) -> bool:
             seen = answers.unary(self._judge.layout, answer, wish.answered_amount)
-            _require_payment(seen, payment_id)
+            require_payment(seen, payment_id)
             answers.require(seen, wish, state)
             self._judge.note(kind, request_id, seen, wish)
             return True
@@ -205,7 +206,7 @@ class Mixed:
         def settle(answer: bytes) -> bool:
             message = answers.parsed(answer, payment_pb2.RefundPaymentResponse)
             seen = answers.of(message.payment)
-            _require_payment(seen, payment_id)
+            require_payment(seen, payment_id)
             if message.refund.amount.minor_units != wish.amount:
                 raise Wrong(f"{message.refund.amount.minor_units} of {wish.amount} refunded")
             self._judge.note(b"R", request_id, seen, wish)
@@ -219,23 +220,13 @@ class Mixed:
 
         def settle(answer: bytes) -> bool:
             seen = answers.unary(self._judge.layout, answer, wish.answered_amount)
-            _require_payment(seen, payment_id)
+            require_payment(seen, payment_id)
             return True
 
         return Ask(GET, plan.text(1, payment_id), b"", settle)
 
 
-def _require_payment(seen: answers.Seen, payment_id: bytes) -> None:
+def require_payment(seen: answers.Seen, payment_id: bytes) -> None:
+    """Raise Wrong unless an answer is about that payment."""
     if seen.payment_id != payment_id:
         raise Wrong(f"asked about {payment_id!r}, answered {seen.payment_id!r}")
-
-
-def make(kind: str, made: Plan, judge: Judge, seed: int) -> Workload:
-    """Return the workload of that name."""
-    makers: dict[str, Callable[[], Any]] = {
-        "pay": lambda: Pay(made, judge),
-        "mixed": lambda: Mixed(made, judge, seed),
-        "replay": lambda: Replay(made, judge, seed),
-    }
-    workload: Workload = makers[kind]()
-    return workload

@@ -1,7 +1,7 @@
 """Who pays whom: the accounts and merchants that a load works on, as a folder of plain files."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -17,6 +17,15 @@ class Merchant:
 
 
 @dataclass(frozen=True)
+class Home:
+    """A shard of several: how many of the payers, and of the merchants, are there."""
+
+    shard: str
+    payers: int
+    merchants: int
+
+
+@dataclass(frozen=True)
 class World:
     """Payers by number (their ids, all of one length, one after the other) and merchants."""
 
@@ -27,6 +36,8 @@ class World:
     """What each payer had at the start, in cents."""
     fee_basis_points: int
     fee_fixed: int
+    homes: list[Home] = field(default_factory=list)
+    """Of several shards, in the order in which payers and merchants stand; empty with one."""
 
     @property
     def payers_count(self) -> int:
@@ -47,6 +58,7 @@ class World:
             "funds": self.funds,
             "fee_basis_points": self.fee_basis_points,
             "fee_fixed": self.fee_fixed,
+            "homes": [asdict(home) for home in self.homes],
         }
         # Last, so that its being there means that everything is.
         (folder / "world.json").write_text(json.dumps(content))
@@ -56,4 +68,6 @@ class World:
         """Read what was written by `save`."""
         content = json.loads((folder / "world.json").read_text())
         merchants = [Merchant(**one) for one in content.pop("merchants")]
-        return cls(payers=(folder / "payers").read_bytes(), merchants=merchants, **content)
+        homes = [Home(**one) for one in content.pop("homes", ())]
+        payers = (folder / "payers").read_bytes()
+        return cls(payers=payers, merchants=merchants, homes=homes, **content)

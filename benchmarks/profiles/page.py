@@ -5,6 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.shards.bars import figure
+from benchmarks.wanted import BARS
+
 PAGE: Final = Path("docs/performance.md")
 SMALLEST: Final = 0.01
 """Parts with less of a server's time are put together."""
@@ -76,9 +79,40 @@ def results(found: Mapping[str, Any]) -> str:
             f"{one['others_cpu_share']:.2f}",
         )
         for name, one in found["scenarios"].items()
+        if not one.get("group")
     ]
     shown = table((*head, *cpu, "servers", "generator", "others"), rows)
     return f"{_about(found)}\n\n{shown}"
+
+
+def shards(found: Mapping[str, Any]) -> str:
+    """Return what a run showed of several shards, Redis and standbys, with what is asked."""
+    least = {bar.path: f"{bar.least:g}" for bar in BARS if bar.least is not None}
+    loads = {name: one for name, one in found["scenarios"].items() if one.get("group")}
+    if not loads:
+        return "This run did not measure them."
+    head = ("Scenario", "per s", "ratio", "at least", "of", "p50 ms", "p99 ms", "max ms")
+    cpu = ("gateway", "processor", "postgres", "redis")
+    rows = [
+        (
+            f"`{name}`",
+            f"{one['rate']:,.0f}",
+            _number(one["ratio"], ".2f"),
+            least.get(f"scenarios.{name}.ratio", ""),
+            f"`{one['of']}`" if "of" in one else "",
+            *(f"{one[key]:.1f}" for key in ("p50_ms", "p99_ms", "max_ms")),
+            *(_number(one["cpu_us"].get(kind), ".1f") for kind in cpu),
+            f"**{one['servers_cpu_us']:.1f}**",
+        )
+        for name, one in loads.items()
+    ]
+    others = [
+        (f"`{bar.path}`", f"{value:,.2f}", bar.asked())
+        for bar in BARS
+        if not bar.path.endswith(".ratio") and (value := figure(found, bar.path)) is not None
+    ]
+    shown = table((*head, *cpu, "servers"), rows)
+    return f"{shown}\n\n{table(('Figure', 'measured', 'asked'), others)}"
 
 
 def _about(found: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from deploy.local import database, folder
+from kit import buckets
 from kit.shard_map import BadShardMap, ShardMap
 
 FILE_NAME = "layout.json"
@@ -75,6 +76,11 @@ class Layout:
     def databases_of(self, server: int) -> list[str]:
         """The databases on one server."""
         return [place.database for place in self.places() if place.server == server]
+
+
+def bucket_name(number: int) -> str:
+    """The two characters by which ids name a bucket."""
+    return buckets.NAMES[number]
 
 
 def primary_name(server: int) -> str:

@@ -4,6 +4,7 @@ Everything goes through the lane's own apply as journaled batches, so that `veri
 """
 
 import hashlib
+import itertools
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +29,9 @@ ACCOUNTS_PER_BATCH: Final = 2_000
 KEYS_PER_BATCH: Final = 4_000
 KEY_METHOD: Final = "CREATE_TRANSFER"
 KEY_BITS: Final = 64
+
+Owns = Callable[[str], bool]
+"""Says of a bucket, by its two characters, whether the shard is to have accounts in it."""
 
 Progress = Callable[[str, int, int], None]
 """Told what is being made, how many there are, and how many there will be."""
@@ -61,6 +65,19 @@ class Seeded:
     shops: list[Shop]
 
 
+def everything(_bucket: str) -> bool:
+    """Leave no bucket out."""
+    return True
+
+
+def names(start: str, region: str, owns: Owns) -> Iterator[str]:
+    """Yield names of users or merchants, without end, whose bucket is one of those."""
+    for number in itertools.count():
+        name = f"{start}-{number:07d}"
+        if owns(ids.bucket_of_owner(region, name)):
+            yield name
+
+
 def silent(_what: str, _done: int, _all: int) -> None:
     """Tell nobody."""
 
@@ -72,14 +89,18 @@ async def fill(
     region: str,
     shard: str,
     tenant_id: str,
+    owns: Owns = everything,
     progress: Progress = silent,
 ) -> Seeded:
-    """Fill a migrated shard that no processor owns now."""
+    """Fill a migrated shard that no processor owns now, in those of its buckets that `owns` names.
+
+    Of several shards each must have taken its buckets before.
+    """
     store = PostgresLaneStore(database_url, shard)
     opened = await store.open(OWNER, evict=True)
     try:
         writer = _Writer(store, opened, region, tenant_id)
-        payers = await _payers(writer, seed, progress)
+        payers = await _payers(writer, seed, owns, progress)
         shops = await _shops(writer, seed, progress)
         await _request_keys(writer, seed.request_keys, progress)
     finally:
@@ -104,17 +125,18 @@ class _Writer:
         self, store: PostgresLaneStore, opened: Opened, region: str, tenant_id: str
     ) -> None:
         self.tenant_id = tenant_id
-        self._region = region
+        self.region = region
         self._store, self._ownership = store, opened.ownership
         self._seq, self._hash = opened.seq, opened.hash
+        self._buckets_version = opened.buckets.version if opened.buckets else 0
         self._serial = random.SystemRandom().getrandbits(48)
         self._known = _Known()
         self._begin()
 
     def _begin(self) -> None:
         now = time.time_ns() // 1_000
-        mint = ids.Mint(self._region, now, self._serial)
-        self.context = Context(now=now, region=self._region, shard=self._ownership.shard, mint=mint)
+        mint = ids.Mint(self.region, now, self._serial)
+        self.context = Context(now=now, region=self.region, shard=self._ownership.shard, mint=mint)
         # Opening and funding accounts looks at accounts alone.
         self.sheet = Draft(cast(View, self._known), self.context)
         self.merchants: list[Merchant] = []
@@ -122,7 +144,7 @@ class _Writer:
 
     def new_id(self, prefix: str, owner: str) -> str:
         """Return a new id in an owner's bucket."""
-        return self.context.mint.next(prefix, ids.bucket_of_owner(self._region, owner))
+        return self.context.mint.next(prefix, ids.bucket_of_owner(self.region, owner))
 
     def open_account(self, user_id: str, kind: Kind) -> Account:
         """Open a wallet."""
@@ -152,6 +174,7 @@ class _Writer:
             refunds=[],
             keys=self.keys,
             deleted_keys=[],
+            buckets_version=self._buckets_version,
         )
         made = [Event("merchant_created", merchant.id, 1) for merchant in self.merchants]
         sealed = journal.seal(
@@ -167,12 +190,13 @@ class _Writer:
         self._begin()
 
 
-async def _payers(writer: _Writer, seed: Seed, progress: Progress) -> list[str]:
+async def _payers(writer: _Writer, seed: Seed, owns: Owns, progress: Progress) -> list[str]:
     """Open wallets and put money on them, all of it from the world."""
     made: list[str] = []
+    chosen = names("payer", writer.region, owns)
     while len(made) < seed.payers:
-        for number in range(len(made), min(len(made) + ACCOUNTS_PER_BATCH, seed.payers)):
-            opened = writer.open_account(f"payer-{number:07d}", Kind.CONSUMER_WALLET)
+        for _ in range(len(made), min(len(made) + ACCOUNTS_PER_BATCH, seed.payers)):
+            opened = writer.open_account(next(chosen), Kind.CONSUMER_WALLET)
             world = writer.sheet.own_account(writer.tenant_id, Kind.WORLD, CURRENCY)
             writer.sheet.move(world, opened, seed.funds, Reason.TOP_UP)
             made.append(opened.id)
@@ -183,6 +207,8 @@ async def _payers(writer: _Writer, seed: Seed, progress: Progress) -> list[str]:
 
 async def _shops(writer: _Writer, seed: Seed, progress: Progress) -> list[Shop]:
     made: list[Shop] = []
+    if not seed.merchants:
+        return made
     schedule = FeeSchedule(seed.fee_basis_points, seed.fee_fixed, RefundPolicy.KEEP)
     for number in range(seed.merchants):
         reference = f"shop-{number:05d}"

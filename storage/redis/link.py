@@ -21,6 +21,11 @@ UNSENT_BYTES_MAX: Final = 4 << 20
 _pack: Final[Callable[[tuple[bytes | str | int, ...]], bytes]] = hiredis.pack_command  # type: ignore[assignment]
 
 
+def packed(*parts: bytes | str | int) -> bytes:
+    """Return a command as it is sent."""
+    return _pack(parts)
+
+
 class LinkLost(Exception):
     """The connection is gone; what was asked may have happened or not."""
 
@@ -35,6 +40,8 @@ class Link(asyncio.Protocol):
     def __init__(self) -> None:
         self._reader = hiredis.Reader()
         self._waiting: deque[asyncio.Future[Any]] = deque()
+        # For each of them, how many replies come before the one that counts.
+        self._ahead: deque[int] = deque()
         self._transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
         self.is_lost = False
@@ -42,13 +49,18 @@ class Link(asyncio.Protocol):
 
     def call(self, *parts: bytes | str | int) -> asyncio.Future[Any]:
         """Send a command. The future brings the reply, Answered or LinkLost."""
+        return self.send(_pack(parts))
+
+    def send(self, commands: bytes, count: int = 1) -> asyncio.Future[Any]:
+        """Send commands, of which the last one's reply counts, or the first error of any."""
         reply: asyncio.Future[Any] = self._loop.create_future()
         transport = self._transport
         if self.is_lost or transport is None:
             reply.set_exception(LinkLost("closed"))
             return reply
         self._waiting.append(reply)
-        transport.write(_pack(parts))
+        self._ahead.append(count - 1)
+        transport.write(commands)
         if transport.get_write_buffer_size() > UNSENT_BYTES_MAX:
             self.close()
         return reply
@@ -78,7 +90,14 @@ class Link(asyncio.Protocol):
         self._lose()
 
     def _answer(self, reply: Any) -> None:
-        waiting = self._waiting.popleft()
+        waiting, ahead = self._waiting[0], self._ahead[0]
+        if ahead:
+            self._ahead[0] = ahead - 1
+            if not isinstance(reply, hiredis.ReplyError):
+                return
+        else:
+            self._waiting.popleft()
+            self._ahead.popleft()
         if waiting.done():
             return
         if isinstance(reply, hiredis.ReplyError):
@@ -91,6 +110,7 @@ class Link(asyncio.Protocol):
         if not self.is_lost:
             self.is_lost = True
             self.on_lost()
+        self._ahead.clear()
         while self._waiting:
             waiting = self._waiting.popleft()
             if not waiting.done():

@@ -7,7 +7,7 @@ from typing import Any, Final
 from redis.crc import key_slot
 
 from storage.redis.address import Address, Kind
-from storage.redis.link import Answered, Link, LinkLost, connect
+from storage.redis.link import Answered, Link, LinkLost, connect, packed
 
 SLOTS: Final = 16_384
 NODES_MAX: Final = 1_000
@@ -37,11 +37,18 @@ class Nodes:
         return bool(self._by_slot)
 
     def call(
-        self, slot: int, keys: Sequence[bytes], arguments: Iterable[bytes | int]
+        self,
+        slot: int,
+        keys: Sequence[bytes],
+        arguments: Iterable[bytes | int],
+        commands: Sequence[bytes] = (),
     ) -> asyncio.Future[Any]:
-        """Run the script on the node of a slot."""
+        """Run commands, and then the script if it has keys, on the node of a slot."""
         link = self._links[self._by_slot[slot] if self._by_slot else 0]
-        return link.call(b"EVALSHA", self._digest, len(keys), *keys, *arguments)
+        if keys:
+            script = packed(b"EVALSHA", self._digest, len(keys), *keys, *arguments)
+            commands = [*commands, script]
+        return link.send(b"".join(commands), len(commands))
 
     async def ping(self) -> None:
         """Return once every node has answered; raises what a link does."""

@@ -5,13 +5,13 @@ Nothing here is the truth: any of it may vanish, and whoever reads it decides wh
 
 import secrets
 from collections.abc import Callable, Sequence
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from zlib import crc32
 
 import msgspec
 
+from storage.redis.sealed import Seal
 from storage.redis.tick import Packed, Tick
 
 MARK_MS: Final = 1_000
@@ -24,8 +24,12 @@ _TAGS: Final = 64
 """Groups of keys, each in one slot of a Cluster: so many calls a turn at most."""
 
 _MARKED: Final = b"?"
-_MAC_BYTES: Final = 16
-_VERSION: Final = 1
+_VERSION: Final = 2
+
+_LINGER_SECONDS: Final = 0.03
+"""For answers to be kept: repeats through this gateway take them along at once."""
+
+_SET: Final = b"*5\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$2\r\nPX\r\n$%d\r\n%d\r\n"
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
@@ -37,7 +41,9 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     incarnation: str
     # On whose behalf within the tenant; others may not see it.
     scope: str
-    fingerprint: bytes
+    # The request as its lane got it: what tells it from another one is only taken of repeats.
+    method: int
+    request: bytes
     response: bytes
 
 
@@ -67,10 +73,11 @@ class Look:
 
 
 class Keep(NamedTuple):
-    """Keeps an answer."""
+    """Keeps an answer; it is only written down when it leaves, with others."""
 
     key: bytes
-    value: bytes
+    entry: "tuple[int, str, str, str, int, bytes, bytes]"
+    """The fields of an Entry."""
     is_wanted: bool = True
 
 
@@ -97,10 +104,12 @@ class ReplayStore:
         self, url: str, secret: bytes, *, answer_seconds: int, timeout_seconds: float
     ) -> None:
         """`secret` is the gateways' own. Raises BadAddress."""
-        self._seal_key = blake2b(secret, digest_size=32, person=b"tender replays").digest()
+        self._seal = Seal(secret, b"tender replays")
         self._mark = _MARKED + secrets.token_bytes(8)
         self._answer_ms = answer_seconds * 1_000
-        self._tick: Tick[Look | Keep | Drop] = Tick(url, self, timeout_seconds)
+        self._tick: Tick[Look | Keep | Drop] = Tick(
+            url, self, timeout_seconds, linger_seconds=_LINGER_SECONDS
+        )
         self.run = self._tick.run
 
     @property
@@ -113,11 +122,20 @@ class ReplayStore:
         look = Look(key, heard)
         return look if self._tick.ask(look, soon=soon) else None
 
-    def keep(self, key: bytes, entry: Entry) -> None:
-        """Keep an answer for some time, if that can be."""
-        if len(entry.response) <= ANSWER_BYTES_MAX:
-            body = _encode(entry)
-            self._tick.ask(Keep(key, body + self._seal(key, body)))
+    def keep(
+        self,
+        key: bytes,
+        shard: str,
+        incarnation: str,
+        scope: str,
+        method: int,
+        request: bytes,
+        response: bytes,
+    ) -> None:
+        """Keep an answer for some time, if that can be; the fields are those of an Entry."""
+        if len(response) <= ANSWER_BYTES_MAX:
+            fields = (_VERSION, shard, incarnation, scope, method, request, response)
+            self._tick.ask(Keep(key, fields))
 
     def drop(self, key: bytes) -> None:
         """Take this gateway's mark away."""
@@ -127,22 +145,26 @@ class ReplayStore:
 
     def pack(self, items: Sequence[Look | Keep | Drop]) -> Packed:
         looks: list[bytes] = []
+        drops: list[bytes] = []
+        keeps: list[bytes] = []
+        milliseconds = self._answer_ms
+        digits = len(str(milliseconds))
         for item in items:
-            if type(item) is Look:
+            key = item.key
+            if type(item) is Keep:
+                value = self._seal.close(key, _encode(item.entry))
+                keeps.append(_SET % (len(key), key, len(value), value, digits, milliseconds))
+            elif type(item) is Look:
                 item.has_left = True
-                looks.append(item.key)
-        keeps = [item for item in items if type(item) is Keep]
-        drops = [item.key for item in items if type(item) is Drop]
-        return Packed(
-            [*looks, *(item.key for item in keeps), *drops],
-            [
-                *(len(looks), len(keeps), self._mark, MARK_MS, self._answer_ms),
-                *(item.value for item in keeps),
-            ],
-        )
+                looks.append(key)
+            else:
+                drops.append(key)
+        return Packed([*looks, *drops], (len(looks), self._mark, MARK_MS), keeps)
 
     def heard(self, items: Sequence[Look | Keep | Drop], reply: Any) -> None:
         looks = [item for item in items if type(item) is Look]
+        if not looks:
+            return
         if reply is None:
             for item in looks:
                 item.heard(None)
@@ -153,20 +175,11 @@ class ReplayStore:
     def _read(self, key: bytes, value: bytes) -> Found:
         if value[:1] == _MARKED:
             return UNDER_WAY
-        body, seal = value[:-_MAC_BYTES], value[-_MAC_BYTES:]
-        if not secrets.compare_digest(seal, self._seal(key, body)):
+        body = self._seal.open(key, value)
+        if body is None:
             return None
         try:
             entry = _decode(body)
         except msgspec.MsgspecError:
             return None
         return entry if entry.version == _VERSION else None
-
-    def _seal(self, key: bytes, body: bytes) -> bytes:
-        content = b"%d:%b%b" % (len(key), key, body)
-        return blake2b(content, digest_size=_MAC_BYTES, key=self._seal_key).digest()
-
-
-def entry(shard: str, incarnation: str, scope: str, fingerprint: bytes, response: bytes) -> Entry:
-    """Return an answer in the form of today."""
-    return Entry(_VERSION, shard, incarnation, scope, fingerprint, response)

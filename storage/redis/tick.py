@@ -61,10 +61,12 @@ I_contra = TypeVar("I_contra", bound=Item, contravariant=True)
 
 
 class Packed(NamedTuple):
-    """Items as the script takes them."""
+    """Items as the script takes them, and what needs no script, which costs Redis twice as much."""
 
     keys: Sequence[bytes]
     arguments: Iterable[bytes | int]
+    commands: Sequence[bytes] = ()
+    """Sent as they are before the script, which is not called without keys."""
 
 
 class Role(Protocol[I_contra]):
@@ -86,8 +88,19 @@ _FAILED: Final = (OSError, LinkLost, Answered, NotFound, TimeoutError)
 class Tick(Generic[I]):
     """One role's way to Redis; `run` keeps it going until cancelled."""
 
-    def __init__(self, url: str, role: Role[I], timeout_seconds: float) -> None:
-        """`timeout_seconds` is the longest that an item waits for its call. Raises BadAddress."""
+    def __init__(
+        self,
+        url: str,
+        role: Role[I],
+        timeout_seconds: float,
+        *,
+        linger_seconds: float = LINGER_SECONDS,
+    ) -> None:
+        """`timeout_seconds` is the longest that an item waits for its call. Raises BadAddress.
+
+        `linger_seconds` is how long one that nobody waits for may wait for others.
+        """
+        self._linger = linger_seconds
         self._address = address.parse(url)
         self._role = role
         self._timeout = timeout_seconds
@@ -118,7 +131,7 @@ class Tick(Generic[I]):
         if soon or len(self._waiting) >= ITEMS_MAX:
             self._go.set()
         elif self._timer is None:
-            self._timer = self._loop.call_later(LINGER_SECONDS, self._go.set)
+            self._timer = self._loop.call_later(self._linger, self._go.set)
         return True
 
     async def run(self) -> None:
@@ -194,7 +207,7 @@ class Tick(Generic[I]):
         items = [item for item in self._waiting[:ITEMS_MAX] if item.is_wanted]
         del self._waiting[:ITEMS_MAX]
         if self._waiting and self._timer is None:
-            self._timer = self._loop.call_later(LINGER_SECONDS, self._go.set)
+            self._timer = self._loop.call_later(self._linger, self._go.set)
         if not items:
             return
         groups = _grouped(items) if found.has_slots else {0: items}

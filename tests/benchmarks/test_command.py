@@ -159,3 +159,15 @@ def test_a_cold_ledger_is_kept_for_the_next_run_and_a_warm_one_is_not(
 
     assert World.load(cold / "world").payers_count == SMALL.payers
     assert not (folder / "warm").exists()
+
+
+async def test_several_shards_are_not_measured_on_a_deployment_that_runs(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("tdr_some_key")
+    where = ("--target", "127.0.0.1:1", "--api-key-file", str(key))
+
+    for what in (("--shards",), ("--scenario", "cross_shard")):
+        ended = await tender_bench(*where, *what, "--data-dir", str(tmp_path))
+
+        assert ended.code == 2
+        assert "stack of the benchmark's own" in " ".join(ended.shown.split())

@@ -246,8 +246,8 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
     "replay-of-another-request": Mutant(
         "A cached answer is given to another request with the same request_id.",
         "gateway/replays.py",
-        "    is_same = entry.fingerprint == ticket.fingerprint\n",
-        "    is_same = bool(entry.fingerprint)\n",
+        "    fields = differing_fields(entry, ticket)\n",
+        "    fields: list[str] = []\n",
         (REPLAYS + "test_another_request_with_the_same_id_is_the_lane_s_to_judge[http2]",),
     ),
     "replay-to-anybody": Mutant(
@@ -259,9 +259,9 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
     ),
     "replay-unsealed": Mutant(
         "Whoever can write to Redis can forge an answer.",
-        "storage/redis/replays.py",
-        "        if not secrets.compare_digest(seal, self._seal(key, body)):",
-        "        if len(seal) != _MAC_BYTES:",
+        "storage/redis/sealed.py",
+        "body if secrets.compare_digest(mac, self._mac(key, body)) else None",
+        "body",
         (REPLAYS + "test_an_answer_that_was_moved_to_another_key_is_no_answer[http2]",),
     ),
     "no-shield": Mutant(

@@ -22,6 +22,7 @@ FILES: Final = (
     "benchmarks/test_command.py",
     "benchmarks/test_mutant.py",
     "benchmarks/test_overload.py",
+    "benchmarks/test_shards_run.py",
     "faults/test_slice.py",
     "loadtest/test_failures.py",
     "loadtest/test_scenarios.py",

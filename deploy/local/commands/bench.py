@@ -28,6 +28,8 @@ EXAMPLES = (
     "tender bench --scenario unary --scenario stream --rounds 5 --no-pgbench",
     "tender bench --knee",
     "tender bench --overload",
+    "tender bench --shards",
+    "tender bench --scenario redis_on --scenario cross_shard",
     "tender bench --soak 10",
     "tender bench --all",
     "tender bench --target pay.example.com:443 --api-key-file key --ca-file roots.pem",
@@ -67,13 +69,22 @@ def bench(
         bool,
         typer.Option(
             "--all",
-            help="All scenarios, knee, overload and a soak of 10 minutes: some 40 minutes.",
+            help="All scenarios, knee, overload and a soak of 10 minutes: about an hour.",
             rich_help_panel=WHAT,
         ),
     ] = False,
     with_knee: Annotated[
         bool,
         typer.Option("--knee", help="Find where latency breaks; plots.", rich_help_panel=WHAT),
+    ] = False,
+    only_shards: Annotated[
+        bool,
+        typer.Option(
+            "--shards",
+            help="Only what several shards, Redis and standbys give and cost: lanes, money across "
+            "shards, replays, reads, takeover, a bucket's move, Redis on, off and killed.",
+            rich_help_panel=WHAT,
+        ),
     ] = False,
     with_overload: Annotated[
         bool,
@@ -136,8 +147,18 @@ def bench(
             with_knee = with_overload = True
             soak = soak or SOAK_MINUTES
         only_longer = not everything and (with_knee or with_overload or soak > 0)
+        names, of_shards = _names(
+            scenario,
+            scenarios,
+            quick,
+            longer=only_longer,
+            only_shards=only_shards and not everything,
+            can_start=target is None,
+        )
         wanted = wanted_module.Wanted(
-            scenarios=_names(scenario, scenarios, quick, longer=only_longer),
+            scenarios=names,
+            shards=of_shards,
+            city=wanted_module.CITY_QUICK if quick else wanted_module.CITY,
             data_dir=data_dir,
             lengths=wanted_module.changed(
                 wanted_module.QUICK if quick else wanted_module.FULL,
@@ -145,7 +166,7 @@ def bench(
                 rounds=round_count,
                 knee=with_knee,
             ),
-            with_pgbench=with_pgbench and not only_longer,
+            with_pgbench=with_pgbench and not only_longer and bool(names),
             target=_target(target, api_key_file, ca_file, wanted_module),
             stack={"replicas": replicas, "gateway_workers": workers},
             cold=wanted_module.COLD_QUICK if quick else wanted_module.COLD,
@@ -192,16 +213,35 @@ def _modules() -> tuple[Any, Any, Any]:
     return bench, wanted, scenarios
 
 
-def _names(given: list[str] | None, scenarios: Any, quick: bool, *, longer: bool) -> list[str]:
+def _names(
+    given: list[str] | None,
+    scenarios: Any,
+    quick: bool,
+    *,
+    longer: bool,
+    only_shards: bool,
+    can_start: bool,
+) -> tuple[list[str], list[str]]:
+    """Return which scenarios are measured, and what of several shards."""
+    from benchmarks.shards.table import NAMES as OF_SHARDS
+
     known: dict[str, Any] = scenarios.SCENARIOS
-    unknown = sorted(set(given or ()) - known.keys())
+    unknown = sorted(set(given or ()) - known.keys() - set(OF_SHARDS))
     if unknown:
-        raise typer.BadParameter(f"{', '.join(unknown)}: there are {', '.join(known)}")
+        raise typer.BadParameter(
+            f"{', '.join(unknown)}: there are {', '.join((*known, *OF_SHARDS))}"
+        )
+    of_shards = [name for name in OF_SHARDS if name in given] if given else list(OF_SHARDS)
+    if not can_start and (only_shards or (given and of_shards)):
+        raise typer.BadParameter("several shards are measured on a stack of the benchmark's own")
     if given:
-        return given
+        return [name for name in given if name in known], of_shards
+    if only_shards:
+        return [], of_shards
     if longer:
-        return ["unary"]
-    return [name for name, one in known.items() if not (quick and one.cold)]
+        return ["unary"], []
+    names = [name for name, one in known.items() if not (quick and one.cold)]
+    return names, [] if quick or not can_start else of_shards
 
 
 def _target(
@@ -250,7 +290,8 @@ def _show(results: dict[str, Any], as_json: bool) -> None:
     console = _console(as_json)
     console.print()
     console.print(report.table(results))
-    if (overloads := report.overloads(results)) is not None:
-        console.print(overloads)
+    for shown in (report.overloads(results), report.shards(results), report.accidents(results)):
+        if shown is not None:
+            console.print(shown)
     for line in report.notes(results):
         console.print(line)

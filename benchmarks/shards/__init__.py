@@ -1,0 +1,1 @@
+"""What several shards, Redis and standbys give, and what it costs to lose one of them."""
