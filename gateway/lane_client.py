@@ -222,7 +222,8 @@ class LaneClient:
     def _take_out(self, correlation_id: int) -> Command:
         command = self._commands.pop(correlation_id)
         self._tenants.give_back(command.principal.tenant_id)
-        if command.ticket is not None:
+        ticket = command.ticket
+        if ticket is not None and ticket.looked_up is not None:
             self._lookups.forget(correlation_id)
         if command.is_bulk:
             self._backlog.held.discard(correlation_id)
@@ -352,7 +353,11 @@ class LaneClient:
             if (
                 command is not None
                 and command.deadline > now
-                and (command.ticket is None or not leave_out(correlation_id))
+                and (
+                    (ticket := command.ticket) is None
+                    or ticket.looked_up is None
+                    or not leave_out(correlation_id)
+                )
             ):
                 size += len(command.request) + _COMMAND_OVERHEAD_BYTES
                 if count and (size > BATCH_BYTES_MAX or count >= BATCH_COMMANDS_MAX):

@@ -27,9 +27,9 @@ REPEATED: Final = 300
 READ_PAYMENTS: Final = 200
 """Payments of which each is read again and again."""
 
-SAMPLED_MAX: Final = 4
-LOOK_PAUSE_SECONDS: Final = 0.01
-"""Between two looks at a payment: looking shall cost little beside what is looked at."""
+SAMPLED_MAX: Final = 8
+LOOK_PAUSE_SECONDS: Final = 0.05
+"""Between two looks at a payment: a look costs as much as some payments."""
 
 POSTED: Final = payment_pb2.Leg.STATE_POSTED
 SUSPENSE: Final = payment_pb2.Leg.STATE_SUSPENSE
