@@ -18,6 +18,9 @@ from tests.mutants import table
 
 RUNS_AT_ONCE: Final = 2
 RUN_SECONDS_MAX: Final = 60
+UNALTERED_SECONDS_MAX: Final = 240
+"""For the tests of all mutants together, beside another run."""
+
 TEST_SECONDS_MAX: Final = 15
 UNALTERED: Final = "as it is"
 TARGETS: Final = sorted({killer for mutant in table.MUTANTS.values() for killer in mutant.killers})
@@ -52,7 +55,7 @@ def run_once(targets: tuple[str, ...], mutant: str, report: Path) -> Outcome:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=RUN_SECONDS_MAX,
+        timeout=RUN_SECONDS_MAX if mutant else UNALTERED_SECONDS_MAX,
         check=False,
     )
     shown = done.stdout + done.stderr
@@ -90,6 +93,7 @@ def test_the_patch_of_a_mutant_fits_its_file(name: str) -> None:
         compile(altered, mutant.file, "exec")
 
 
+@pytest.mark.timeout(2 * UNALTERED_SECONDS_MAX)
 def test_the_tests_that_kill_pass_on_the_real_thing(
     outcomes: dict[str, "Future[Outcome]"],
 ) -> None:
