@@ -1,14 +1,15 @@
-"""How long a bucket does not answer while it moves to another shard."""
+"""How long a bucket does not answer while it moves to another shard with all who live in it."""
 
 import asyncio
 import sys
 import time
+from pathlib import Path
 from typing import Any, Final
 
 import tender
 from benchmarks.rounds import Say
-from benchmarks.shards.city import SPARE_BUCKET, City
-from benchmarks.shards.probe import CALL_SECONDS_MAX, Probe, probing
+from benchmarks.shards.city import City
+from benchmarks.shards.probe import CALL_SECONDS_MAX, Payer, Probe, probing
 from deploy.local import layout, servers
 
 MOVE_SECONDS_MAX: Final = 120.0
@@ -16,27 +17,28 @@ CALM_SECONDS: Final = 0.5
 """Of calls before and after a move, so that the gaps around it are seen."""
 
 
-async def measure(city: City, count: int, say: Say) -> dict[str, Any]:
-    """Move a bucket there and back; return the longest time without an answer to its callers."""
+async def measure(city: City, count: int, history: Path, say: Say) -> dict[str, Any]:
+    """Move the first payer's bucket there and back; return the longest time he could not pay."""
     pauses: list[float] = []
-    places = [home.shard for home in city.world.homes]
+    home, *others = [home.shard for home in city.world.homes]
+    bucket = layout.bucket_number(city.world.payer(0)[-2:])
     async with tender.Client(
         city.endpoints.gateway, city.api_key, timeout=CALL_SECONDS_MAX
     ) as client:
-        probe = _probe(client, city)
+        probe = Probe(f"bucket {bucket}", Payer(client, city.world, home, history).pay)
         async with probing([probe]):
             for number in range(count):
-                to = places[(number + 1) % len(places)]
+                to = home if number % 2 else others[0]
                 await asyncio.sleep(CALM_SECONDS)
                 began = time.monotonic()
-                await _move(city, to)
+                await _move(city, bucket, to)
                 ended = time.monotonic()
                 await asyncio.sleep(CALM_SECONDS)
                 await asyncio.wait_for(probe.answers_after(ended), CALL_SECONDS_MAX)
                 pauses.append(probe.gap(began, ended) * 1e3)
-                say(f"bucket {SPARE_BUCKET} to {to}: silent for {pauses[-1]:.0f} ms")
-            if count % len(places):
-                await _move(city, places[0])
+                say(f"bucket {bucket} to {to}: silent for {pauses[-1]:.0f} ms")
+            if count % 2:
+                await _move(city, bucket, home)
     return {
         "pause_ms": max(pauses),
         "pauses_ms": pauses,
@@ -45,27 +47,12 @@ async def measure(city: City, count: int, say: Say) -> dict[str, Any]:
     }
 
 
-def _probe(client: tender.Client, city: City) -> Probe:
-    """Return calls that only the bucket's owner answers; nobody lives there, and so it says no."""
-    region = city.endpoints.shards[0].region
-    payment_id = f"pay_{region}_{'0' * 20}{layout.bucket_name(SPARE_BUCKET)}"
-
-    async def call() -> None:
-        try:
-            await client.capture_payment(payment_id=payment_id)
-        except tender.NotFound:
-            return
-        raise AssertionError(f"{payment_id} does not exist, and was captured")
-
-    return Probe(f"bucket {SPARE_BUCKET}", call)
-
-
-async def _move(city: City, to: str) -> None:
+async def _move(city: City, bucket: int, to: str) -> None:
     """Let `tender shards move` do it, as people would."""
     processors = [f"--processor={each.address}" for each in city.endpoints.processors]
     child = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "deploy.local.cli", "shards", "move"),
-        *("--region", city.endpoints.shards[0].region, "--bucket", str(SPARE_BUCKET)),
+        *("--region", city.endpoints.shards[0].region, "--bucket", str(bucket)),
         *("--to", to, "--data-dir", str(city.folder), *processors),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

@@ -15,7 +15,7 @@ from benchmarks.load.world import World
 from benchmarks.measure import processes
 from benchmarks.shards import filling, metrics, postgres
 from benchmarks.system import VERIFY_SECONDS_MAX, Say, age
-from deploy.local import database, layout, ports, seed, servers, supervisor
+from deploy.local import database, ports, seed, servers, supervisor
 from deploy.local.folder import Endpoints
 from deploy.local.options import DEVELOPMENT_TENANT, StackOptions
 from deploy.local.stack import Stack
@@ -29,9 +29,6 @@ REPLICA: Final = "replica1"
 REDIS: Final = "valkey"
 WITHOUT_REDIS: Final = "gateway"
 WITH_REDIS: Final = "gateway-redis"
-
-SPARE_BUCKET: Final = 300
-"""Of the first shard: nobody lives in it, so that it can be moved."""
 
 HANDOVER_AFTER_SECONDS: Final = 1.0
 """How soon a processor that came back gets its lanes again, so that the next one may die."""
@@ -180,8 +177,7 @@ def running(
 ) -> Iterator[City]:
     """Start a city and fill it."""
     with Stack(options(place, settings)) as stack, contextlib.ExitStack() as closing:
-        spare = layout.bucket_name(SPARE_BUCKET)
-        world = filling.fill(stack, INHABITED, wanted, spare, say)
+        world = filling.fill(stack, INHABITED, wanted, say)
         world.save(place / "world")
         age(stack.endpoints.owner_url, log_megabytes)
         stack.supervise_in_background()

@@ -19,18 +19,16 @@ IN_FLIGHT: Final = 32
 CALL_SECONDS_MAX: Final = 30.0
 
 
-def fill(
-    stack: Stack, inhabited: Sequence[str], wanted: seed.Seed, spare_bucket: str, say: Say
-) -> World:
-    """Give some shards their part of the payers and merchants; nobody lives in the spare bucket.
+def fill(stack: Stack, inhabited: Sequence[str], wanted: seed.Seed, say: Say) -> World:
+    """Give some shards their part of the payers and merchants.
 
     Shards take their buckets when their lanes open for the first time, and so that comes before.
     """
     await_lanes(stack, stack.endpoints.gateway, time.monotonic())
     shards = [shard for shard in stack.endpoints.shards if shard.name in inhabited]
-    payers = _fill_payers(stack, shards, wanted, spare_bucket, say)
+    payers = _fill_payers(stack, shards, wanted, say)
     await_lanes(stack, stack.endpoints.gateway, time.monotonic())
-    shops = asyncio.run(_open_shops(stack, shards, wanted, spare_bucket))
+    shops = asyncio.run(_open_shops(stack, shards, wanted))
     return World(
         payers="".join(name for one in payers for name in one).encode(),
         payer_id_bytes=len(payers[0][0]),
@@ -75,18 +73,15 @@ def _share(whole: int, shards: int) -> int:
     return max(1, whole // shards)
 
 
-def _owns(stack: Stack, shard: ShardEndpoints, spare_bucket: str) -> seed.Owns:
+def _owns(stack: Stack, shard: ShardEndpoints) -> seed.Owns:
     homes = stack.options.layout().first_map()
-    return lambda bucket: (
-        bucket != spare_bucket and homes.shard_of(shard.region, bucket) == shard.name
-    )
+    return lambda bucket: homes.shard_of(shard.region, bucket) == shard.name
 
 
 def _fill_payers(
     stack: Stack,
     shards: Sequence[ShardEndpoints],
     wanted: seed.Seed,
-    spare_bucket: str,
     say: Say,
 ) -> list[list[str]]:
     """Fill the ledgers while no processor owns a lane; return the payers of each shard."""
@@ -103,7 +98,7 @@ def _fill_payers(
                 region=shard.region,
                 shard=shard.name,
                 tenant_id=stack.options.tenant or DEVELOPMENT_TENANT,
-                owns=_owns(stack, shard, spare_bucket),
+                owns=_owns(stack, shard),
                 progress=Steps(say, step=0.5),
             )
         )
@@ -121,7 +116,7 @@ def _near(stack: Stack, shard: ShardEndpoints) -> str:
 
 
 async def _open_shops(
-    stack: Stack, shards: Sequence[ShardEndpoints], wanted: seed.Seed, spare_bucket: str
+    stack: Stack, shards: Sequence[ShardEndpoints], wanted: seed.Seed
 ) -> list[list[Merchant]]:
     """Open the merchants of each shard through the gateway, so that every lane gets to know all."""
     count = _share(wanted.merchants, len(shards))
@@ -131,7 +126,7 @@ async def _open_shops(
     ) as client:
         found = []
         for shard in shards:
-            owns = _owns(stack, shard, spare_bucket)
+            owns = _owns(stack, shard)
             names = seed.names("shop", shard.region, owns)
             made = [_bounded(gate, _open_shop, client, next(names), wanted) for _ in range(count)]
             found.append(list(await asyncio.gather(*made)))

@@ -55,7 +55,7 @@ class Group:
             found[table.TAKEOVER] = self._takeover(lengths)
         if table.BUCKET_MOVE in names:
             found[table.BUCKET_MOVE] = asyncio.run(
-                bucket_move.measure(city, lengths.moves, self._say)
+                bucket_move.measure(city, lengths.moves, self._history(), self._say)
             )
         self._say("verify and history: comparing what was answered with what all shards have")
         return found | {

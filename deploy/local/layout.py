@@ -83,6 +83,11 @@ def bucket_name(number: int) -> str:
     return buckets.NAMES[number]
 
 
+def bucket_number(name: str) -> int:
+    """The bucket that two characters name; raises ValueError."""
+    return buckets.NAMES.index(name)
+
+
 def primary_name(server: int) -> str:
     """The child that is the primary of a server: postgres, postgres2, ..."""
     return f"{PRIMARY}{server + 1}" if server else PRIMARY
