@@ -9,7 +9,7 @@ from kit import buckets, serving
 from processor import copying, hosting
 from processor.domain.copies import Page
 from processor.domain.ownership import Buckets
-from processor.domain.refusals import BadBuckets
+from processor.domain.refusals import BadBuckets, Inhabited
 from processor.domain.view import Position
 from processor.ports import Rejected, Unavailable
 from tender.v1 import lane_pb2
@@ -62,6 +62,8 @@ async def release(
             await lane.release_bucket(first, request.destination, position)
         else:
             raise BadBuckets("buckets with users move one by one")
+    except Inhabited:
+        return lane_pb2.ReleaseBucketsResponse(inhabited=True)
     except (BadBuckets, Rejected, Unavailable, copying.Unreadable) as error:
         await _fail(error, context)
     return lane_pb2.ReleaseBucketsResponse()

@@ -21,7 +21,7 @@ from processor.domain.decide import receive
 from processor.domain.draft import Draft
 from processor.domain.ownership import MOVED, NAMES, OWNED, Buckets
 from processor.domain.place import Place
-from processor.domain.refusals import BadBuckets, Refused
+from processor.domain.refusals import BadBuckets, Inhabited, Refused
 from processor.domain.rules.moves import depart
 from processor.domain.view import Item, Position
 from processor.ports import LaneStorage
@@ -190,7 +190,7 @@ async def release(
 
     async def require_no_users(since_us: int = 0) -> None:
         if await storage.has_users(place.region, names, since_us):
-            raise BadBuckets("some of these buckets have users")
+            raise Inhabited("some of these buckets have users")
 
     def change(buckets: Buckets | None, context: Context) -> NewBuckets | None:
         if buckets is not None and has_gone(buckets, first_bucket, last_bucket, to):

@@ -49,11 +49,10 @@ async def measure(city: City, count: int, history: Path, say: Say) -> dict[str, 
 
 async def _move(city: City, bucket: int, to: str) -> None:
     """Let `tender shards move` do it, as people would."""
-    processors = [f"--processor={each.address}" for each in city.endpoints.processors]
     child = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "deploy.local.cli", "shards", "move"),
         *("--region", city.endpoints.shards[0].region, "--bucket", str(bucket)),
-        *("--to", to, "--data-dir", str(city.folder), *processors),
+        *("--to", to, "--data-dir", str(city.folder)),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         env=servers.environment(),

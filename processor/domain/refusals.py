@@ -39,6 +39,10 @@ class BadBuckets(Exception):
     """A shard's buckets cannot change like that; nothing was done."""
 
 
+class Inhabited(BadBuckets):
+    """Users live in one of the buckets, so that each has to be copied first."""
+
+
 class BucketElsewhere(Refused):
     """The bucket is not this shard's; nothing was done."""
 

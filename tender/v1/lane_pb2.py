@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14tender/v1/lane.proto\x12\ttender.v1\"E\n\tPrincipal\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x13\n\x0bmerchant_id\x18\x02 \x01(\t\x12\x10\n\x08operator\x18\x03 \x01(\x08\"\xce\x01\n\x07\x43ommand\x12\x16\n\x0e\x63orrelation_id\x18\x01 \x01(\x04\x12!\n\x06method\x18\x02 \x01(\x0e\x32\x11.tender.v1.Method\x12\x0f\n\x07request\x18\x03 \x01(\x0c\x12\'\n\tprincipal\x18\x04 \x01(\x0b\x32\x14.tender.v1.Principal\x12\x12\n\ntimeout_ms\x18\x05 \x01(\x03\x12,\n\x0crisk_verdict\x18\x06 \x01(\x0e\x32\x16.tender.v1.RiskVerdict\x12\x0c\n\x04\x62ulk\x18\x07 \x01(\x08\"2\n\x0c\x46ieldProblem\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"\xd8\x01\n\x07Refusal\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x32\n\x08metadata\x18\x03 \x03(\x0b\x32 .tender.v1.Refusal.MetadataEntry\x12/\n\x0e\x66ield_problems\x18\x04 \x03(\x0b\x32\x17.tender.v1.FieldProblem\x12\x16\n\x0eretry_delay_ms\x18\x05 \x01(\x03\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"x\n\x07Outcome\x12\x16\n\x0e\x63orrelation_id\x18\x01 \x01(\x04\x12\x12\n\x08response\x18\x02 \x01(\x0cH\x00\x12%\n\x07refusal\x18\x03 \x01(\x0b\x32\x12.tender.v1.RefusalH\x00\x12\x10\n\x08replayed\x18\x04 \x01(\x08\x42\x08\n\x06result\"J\n\x0e\x45xecuteRequest\x12$\n\x08\x63ommands\x18\x01 \x03(\x0b\x32\x12.tender.v1.Command\x12\x12\n\nbulk_round\x18\x02 \x01(\x04\"L\n\x0f\x45xecuteResponse\x12$\n\x08outcomes\x18\x01 \x03(\x0b\x32\x12.tender.v1.Outcome\x12\x13\n\x0bincarnation\x18\x02 \x01(\t\"W\n\x0c\x43\x61rryRequest\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\x02 \x01(\t\x12\x14\n\x0c\x66irst_number\x18\x03 \x01(\x03\x12\x0c\n\x04legs\x18\x04 \x03(\x0c\"!\n\rCarryResponse\x12\x10\n\x08position\x18\x01 \x01(\x03\"x\n\x15ReleaseBucketsRequest\x12\r\n\x05shard\x18\x01 \x01(\t\x12\x14\n\x0c\x66irst_bucket\x18\x02 \x01(\x05\x12\x13\n\x0blast_bucket\x18\x03 \x01(\x05\x12\x13\n\x0b\x64\x65stination\x18\x04 \x01(\t\x12\x10\n\x08position\x18\x05 \x01(\t\"\x18\n\x16ReleaseBucketsResponse\"\"\n\x11GetBucketsRequest\x12\r\n\x05shard\x18\x01 \x01(\t\"^\n\x12GetBucketsResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x0e\n\x06region\x18\x02 \x01(\t\x12\'\n\x06ranges\x18\x03 \x03(\x0b\x32\x17.tender.v1.OwnedBuckets\"W\n\x0cOwnedBuckets\x12\x14\n\x0c\x66irst_bucket\x18\x01 \x01(\x05\x12\x13\n\x0blast_bucket\x18\x02 \x01(\x05\x12\r\n\x05state\x18\x03 \x01(\t\x12\r\n\x05shard\x18\x04 \x01(\t\"D\n\x11\x43opyBucketRequest\x12\r\n\x05shard\x18\x01 \x01(\t\x12\x0e\n\x06\x62ucket\x18\x02 \x01(\x05\x12\x10\n\x08position\x18\x03 \x01(\t\"a\n\x12\x43opyBucketResponse\x12\x0c\n\x04page\x18\x01 \x01(\x0c\x12\x10\n\x08position\x18\x02 \x01(\t\x12\x10\n\x08head_seq\x18\x03 \x01(\x03\x12\x0b\n\x03seq\x18\x04 \x01(\x03\x12\x0c\n\x04rows\x18\x05 \x01(\x05\"@\n\x11TakeCopiesRequest\x12\r\n\x05shard\x18\x01 \x01(\t\x12\x0e\n\x06\x62ucket\x18\x02 \x01(\x05\x12\x0c\n\x04page\x18\x03 \x01(\x0c\"&\n\x12TakeCopiesResponse\x12\x10\n\x08position\x18\x01 \x01(\t\"H\n\x13\x46reezeBucketRequest\x12\r\n\x05shard\x18\x01 \x01(\t\x12\x0e\n\x06\x62ucket\x18\x02 \x01(\x05\x12\x12\n\ntimeout_ms\x18\x03 \x01(\x05\"#\n\x14\x46reezeBucketResponse\x12\x0b\n\x03seq\x18\x01 \x01(\x03*\xb6\x04\n\x06Method\x12\x16\n\x12METHOD_UNSPECIFIED\x10\x00\x12\x1c\n\x18METHOD_AUTHORIZE_PAYMENT\x10\x01\x12\x1a\n\x16METHOD_CAPTURE_PAYMENT\x10\x02\x12\x17\n\x13METHOD_VOID_PAYMENT\x10\x03\x12\x19\n\x15METHOD_REFUND_PAYMENT\x10\x04\x12\x1a\n\x16METHOD_REVERSE_PAYMENT\x10\x05\x12\x19\n\x15METHOD_CREATE_ACCOUNT\x10\x06\x12\x19\n\x15METHOD_FREEZE_ACCOUNT\x10\x07\x12\x1b\n\x17METHOD_UNFREEZE_ACCOUNT\x10\x08\x12\x18\n\x14METHOD_CLOSE_ACCOUNT\x10\t\x12\x1a\n\x16METHOD_CREATE_TRANSFER\x10\n\x12\x1a\n\x16METHOD_CREATE_MERCHANT\x10\x0b\x12\x1a\n\x16METHOD_UPDATE_MERCHANT\x10\x0c\x12\x16\n\x12METHOD_GET_PAYMENT\x10\x14\x12\x18\n\x14METHOD_LIST_PAYMENTS\x10\x15\x12\x16\n\x12METHOD_GET_ACCOUNT\x10\x16\x12\x18\n\x14METHOD_LIST_ACCOUNTS\x10\x17\x12\x19\n\x15METHOD_LIST_TRANSFERS\x10\x18\x12\x19\n\x15METHOD_GET_BALANCE_AT\x10\x19\x12\x17\n\x13METHOD_GET_MERCHANT\x10\x1a\x12\x16\n\x12METHOD_GET_REQUEST\x10\x1b*Z\n\x0bRiskVerdict\x12\x1c\n\x18RISK_VERDICT_UNSPECIFIED\x10\x00\x12\x16\n\x12RISK_VERDICT_ALLOW\x10\x01\x12\x15\n\x11RISK_VERDICT_DENY\x10\x02\x32\x98\x04\n\x0bLaneService\x12\x44\n\x07\x45xecute\x12\x19.tender.v1.ExecuteRequest\x1a\x1a.tender.v1.ExecuteResponse(\x01\x30\x01\x12:\n\x05\x43\x61rry\x12\x17.tender.v1.CarryRequest\x1a\x18.tender.v1.CarryResponse\x12U\n\x0eReleaseBuckets\x12 .tender.v1.ReleaseBucketsRequest\x1a!.tender.v1.ReleaseBucketsResponse\x12I\n\nCopyBucket\x12\x1c.tender.v1.CopyBucketRequest\x1a\x1d.tender.v1.CopyBucketResponse\x12I\n\nTakeCopies\x12\x1c.tender.v1.TakeCopiesRequest\x1a\x1d.tender.v1.TakeCopiesResponse\x12O\n\x0c\x46reezeBucket\x12\x1e.tender.v1.FreezeBucketRequest\x1a\x1f.tender.v1.FreezeBucketResponse\x12I\n\nGetBuckets\x12\x1c.tender.v1.GetBucketsRequest\x1a\x1d.tender.v1.GetBucketsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14tender/v1/lane.proto\x12\ttender.v1\"E\n\tPrincipal\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x13\n\x0bmerchant_id\x18\x02 \x01(\t\x12\x10\n\x08operator\x18\x03 \x01(\x08\"\xce\x01\n\x07\x43ommand\x12\x16\n\x0e\x63orrelation_id\x18\x01 \x01(\x04\x12!\n\x06method\x18\x02 \x01(\x0e\x32\x11.tender.v1.Method\x12\x0f\n\x07request\x18\x03 \x01(\x0c\x12\'\n\tprincipal\x18\x04 \x01(\x0b\x32\x14.tender.v1.Principal\x12\x12\n\ntimeout_ms\x18\x05 \x01(\x03\x12,\n\x0crisk_verdict\x18\x06 \x01(\x0e\x32\x16.tender.v1.RiskVerdict\x12\x0c\n\x04\x62ulk\x18\x07 \x01(\x08\"2\n\x0c\x46ieldProblem\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"\xd8\x01\n\x07Refusal\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x32\n\x08metadata\x18\x03 \x03(\x0b\x32 .tender.v1.Refusal.MetadataEntry\x12/\n\x0e\x66ield_problems\x18\x04 \x03(\x0b\x32\x17.tender.v1.FieldProblem\x12\x16\n\x0eretry_delay_ms\x18\x05 \x01(\x03\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"x\n\x07Outcome\x12\x16\n\x0e\x63orrelation_id\x18\x01 \x01(\x04\x12\x12\n\x08response\x18\x02 \x01(\x0cH\x00\x12%\n\x07refusal\x18\x03 \x01(\x0b\x32\x12.tender.v1.RefusalH\x00\x12\x10\n\x08replayed\x18\x04 \x01(\x08\x42\x08\n\x06result\"J\n\x0e\x45xecuteRequest\x12$\n\x08\x63ommands\x18\x01 \x03(\x0b\x32\x12.tender.v1.Command\x12\x12\n\nbulk_round\x18\x02 \x01(\x04\"L\n\x0f\x45xecuteResponse\x12$\n\x08outcomes\x18\x01 \x03(\x0b\x32\x12.tender.v1.Outcome\x12\x13\n\x0bincarnation\x18\x02 \x01(\t\"W\n\x0c\x43\x61rryRequest\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\x02 \x01(\t\x12\x14\n\x0c\x66irst_number\x18\x03 \x01(\x03\x12\x0c\n\x04legs\x18\x04 \x03(\x0c\"!\n\rCarryResponse\x12\x10\n\x08position\x18\x01 \x01(\x03\"x\n\x15ReleaseBucketsRequest\x12\r\n\x05shard\x18\x01 \x01(\t\x12\x14\n\x0c\x66irst_bucket\x18\x02 \x01(\x05\x12\x13\n\x0blast_bucket\x18\x03 \x01(\x05\x12\x13\n\x0b\x64\x65stination\x18\x04 \x01(\t\x12\x10\n\x08position\x18\x05 \x01(\t\"+\n\x16ReleaseBucketsResponse\x12\x11\n\tinhabited\x18\x01 \x01(\x08\"\"\n\x11GetBucketsRequest\x12\r\n\x05shard\x18\x01 \x01(\t\"^\n\x12GetBucketsResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x0e\n\x06region\x18\x02 \x01(\t\x12\'\n\x06ranges\x18\x03 \x03(\x0b\x32\x17.tender.v1.OwnedBuckets\"W\n\x0cOwnedBuckets\x12\x14\n\x0c\x66irst_bucket\x18\x01 \x01(\x05\x12\x13\n\x0blast_bucket\x18\x02 \x01(\x05\x12\r\n\x05state\x18\x03 \x01(\t\x12\r\n\x05shard\x18\x04 \x01(\t\"D\n\x11\x43opyBucketRequest\x12\r\n\x05shard\x18\x01 \x01(\t\x12\x0e\n\x06\x62ucket\x18\x02 \x01(\x05\x12\x10\n\x08position\x18\x03 \x01(\t\"a\n\x12\x43opyBucketResponse\x12\x0c\n\x04page\x18\x01 \x01(\x0c\x12\x10\n\x08position\x18\x02 \x01(\t\x12\x10\n\x08head_seq\x18\x03 \x01(\x03\x12\x0b\n\x03seq\x18\x04 \x01(\x03\x12\x0c\n\x04rows\x18\x05 \x01(\x05\"@\n\x11TakeCopiesRequest\x12\r\n\x05shard\x18\x01 \x01(\t\x12\x0e\n\x06\x62ucket\x18\x02 \x01(\x05\x12\x0c\n\x04page\x18\x03 \x01(\x0c\"&\n\x12TakeCopiesResponse\x12\x10\n\x08position\x18\x01 \x01(\t\"H\n\x13\x46reezeBucketRequest\x12\r\n\x05shard\x18\x01 \x01(\t\x12\x0e\n\x06\x62ucket\x18\x02 \x01(\x05\x12\x12\n\ntimeout_ms\x18\x03 \x01(\x05\"#\n\x14\x46reezeBucketResponse\x12\x0b\n\x03seq\x18\x01 \x01(\x03*\xb6\x04\n\x06Method\x12\x16\n\x12METHOD_UNSPECIFIED\x10\x00\x12\x1c\n\x18METHOD_AUTHORIZE_PAYMENT\x10\x01\x12\x1a\n\x16METHOD_CAPTURE_PAYMENT\x10\x02\x12\x17\n\x13METHOD_VOID_PAYMENT\x10\x03\x12\x19\n\x15METHOD_REFUND_PAYMENT\x10\x04\x12\x1a\n\x16METHOD_REVERSE_PAYMENT\x10\x05\x12\x19\n\x15METHOD_CREATE_ACCOUNT\x10\x06\x12\x19\n\x15METHOD_FREEZE_ACCOUNT\x10\x07\x12\x1b\n\x17METHOD_UNFREEZE_ACCOUNT\x10\x08\x12\x18\n\x14METHOD_CLOSE_ACCOUNT\x10\t\x12\x1a\n\x16METHOD_CREATE_TRANSFER\x10\n\x12\x1a\n\x16METHOD_CREATE_MERCHANT\x10\x0b\x12\x1a\n\x16METHOD_UPDATE_MERCHANT\x10\x0c\x12\x16\n\x12METHOD_GET_PAYMENT\x10\x14\x12\x18\n\x14METHOD_LIST_PAYMENTS\x10\x15\x12\x16\n\x12METHOD_GET_ACCOUNT\x10\x16\x12\x18\n\x14METHOD_LIST_ACCOUNTS\x10\x17\x12\x19\n\x15METHOD_LIST_TRANSFERS\x10\x18\x12\x19\n\x15METHOD_GET_BALANCE_AT\x10\x19\x12\x17\n\x13METHOD_GET_MERCHANT\x10\x1a\x12\x16\n\x12METHOD_GET_REQUEST\x10\x1b*Z\n\x0bRiskVerdict\x12\x1c\n\x18RISK_VERDICT_UNSPECIFIED\x10\x00\x12\x16\n\x12RISK_VERDICT_ALLOW\x10\x01\x12\x15\n\x11RISK_VERDICT_DENY\x10\x02\x32\x98\x04\n\x0bLaneService\x12\x44\n\x07\x45xecute\x12\x19.tender.v1.ExecuteRequest\x1a\x1a.tender.v1.ExecuteResponse(\x01\x30\x01\x12:\n\x05\x43\x61rry\x12\x17.tender.v1.CarryRequest\x1a\x18.tender.v1.CarryResponse\x12U\n\x0eReleaseBuckets\x12 .tender.v1.ReleaseBucketsRequest\x1a!.tender.v1.ReleaseBucketsResponse\x12I\n\nCopyBucket\x12\x1c.tender.v1.CopyBucketRequest\x1a\x1d.tender.v1.CopyBucketResponse\x12I\n\nTakeCopies\x12\x1c.tender.v1.TakeCopiesRequest\x1a\x1d.tender.v1.TakeCopiesResponse\x12O\n\x0c\x46reezeBucket\x12\x1e.tender.v1.FreezeBucketRequest\x1a\x1f.tender.v1.FreezeBucketResponse\x12I\n\nGetBuckets\x12\x1c.tender.v1.GetBucketsRequest\x1a\x1d.tender.v1.GetBucketsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,10 +33,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_REFUSAL_METADATAENTRY']._loaded_options = None
   _globals['_REFUSAL_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_METHOD']._serialized_start=1742
-  _globals['_METHOD']._serialized_end=2308
-  _globals['_RISKVERDICT']._serialized_start=2310
-  _globals['_RISKVERDICT']._serialized_end=2400
+  _globals['_METHOD']._serialized_start=1761
+  _globals['_METHOD']._serialized_end=2327
+  _globals['_RISKVERDICT']._serialized_start=2329
+  _globals['_RISKVERDICT']._serialized_end=2419
   _globals['_PRINCIPAL']._serialized_start=35
   _globals['_PRINCIPAL']._serialized_end=104
   _globals['_COMMAND']._serialized_start=107
@@ -60,25 +60,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RELEASEBUCKETSREQUEST']._serialized_start=986
   _globals['_RELEASEBUCKETSREQUEST']._serialized_end=1106
   _globals['_RELEASEBUCKETSRESPONSE']._serialized_start=1108
-  _globals['_RELEASEBUCKETSRESPONSE']._serialized_end=1132
-  _globals['_GETBUCKETSREQUEST']._serialized_start=1134
-  _globals['_GETBUCKETSREQUEST']._serialized_end=1168
-  _globals['_GETBUCKETSRESPONSE']._serialized_start=1170
-  _globals['_GETBUCKETSRESPONSE']._serialized_end=1264
-  _globals['_OWNEDBUCKETS']._serialized_start=1266
-  _globals['_OWNEDBUCKETS']._serialized_end=1353
-  _globals['_COPYBUCKETREQUEST']._serialized_start=1355
-  _globals['_COPYBUCKETREQUEST']._serialized_end=1423
-  _globals['_COPYBUCKETRESPONSE']._serialized_start=1425
-  _globals['_COPYBUCKETRESPONSE']._serialized_end=1522
-  _globals['_TAKECOPIESREQUEST']._serialized_start=1524
-  _globals['_TAKECOPIESREQUEST']._serialized_end=1588
-  _globals['_TAKECOPIESRESPONSE']._serialized_start=1590
-  _globals['_TAKECOPIESRESPONSE']._serialized_end=1628
-  _globals['_FREEZEBUCKETREQUEST']._serialized_start=1630
-  _globals['_FREEZEBUCKETREQUEST']._serialized_end=1702
-  _globals['_FREEZEBUCKETRESPONSE']._serialized_start=1704
-  _globals['_FREEZEBUCKETRESPONSE']._serialized_end=1739
-  _globals['_LANESERVICE']._serialized_start=2403
-  _globals['_LANESERVICE']._serialized_end=2939
+  _globals['_RELEASEBUCKETSRESPONSE']._serialized_end=1151
+  _globals['_GETBUCKETSREQUEST']._serialized_start=1153
+  _globals['_GETBUCKETSREQUEST']._serialized_end=1187
+  _globals['_GETBUCKETSRESPONSE']._serialized_start=1189
+  _globals['_GETBUCKETSRESPONSE']._serialized_end=1283
+  _globals['_OWNEDBUCKETS']._serialized_start=1285
+  _globals['_OWNEDBUCKETS']._serialized_end=1372
+  _globals['_COPYBUCKETREQUEST']._serialized_start=1374
+  _globals['_COPYBUCKETREQUEST']._serialized_end=1442
+  _globals['_COPYBUCKETRESPONSE']._serialized_start=1444
+  _globals['_COPYBUCKETRESPONSE']._serialized_end=1541
+  _globals['_TAKECOPIESREQUEST']._serialized_start=1543
+  _globals['_TAKECOPIESREQUEST']._serialized_end=1607
+  _globals['_TAKECOPIESRESPONSE']._serialized_start=1609
+  _globals['_TAKECOPIESRESPONSE']._serialized_end=1647
+  _globals['_FREEZEBUCKETREQUEST']._serialized_start=1649
+  _globals['_FREEZEBUCKETREQUEST']._serialized_end=1721
+  _globals['_FREEZEBUCKETRESPONSE']._serialized_start=1723
+  _globals['_FREEZEBUCKETRESPONSE']._serialized_end=1758
+  _globals['_LANESERVICE']._serialized_start=2422
+  _globals['_LANESERVICE']._serialized_end=2958
 # @@protoc_insertion_point(module_scope)

@@ -179,8 +179,10 @@ class ReleaseBucketsRequest(_message.Message):
     def __init__(self, shard: _Optional[str] = ..., first_bucket: _Optional[int] = ..., last_bucket: _Optional[int] = ..., destination: _Optional[str] = ..., position: _Optional[str] = ...) -> None: ...
 
 class ReleaseBucketsResponse(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("inhabited",)
+    INHABITED_FIELD_NUMBER: _ClassVar[int]
+    inhabited: bool
+    def __init__(self, inhabited: bool = ...) -> None: ...
 
 class GetBucketsRequest(_message.Message):
     __slots__ = ("shard",)

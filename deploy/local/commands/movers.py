@@ -72,12 +72,7 @@ class Mover:
 
     def _move_owned(self, part: Part) -> None:
         """Move buckets without users at once, and each of those that have some by itself."""
-        try:
-            self.lanes.release(part, self.to)
-        except Refused as refused:
-            if "users" not in str(refused):
-                raise
-        else:
+        if self.lanes.release(part, self.to):
             self.say(
                 f"buckets {part.first_bucket} to {part.last_bucket} of {part.source}: no users"
             )

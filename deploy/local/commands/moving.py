@@ -57,10 +57,11 @@ class Lanes:
         for channel in self._channels:
             channel.close()
 
-    def release(self, part: Part, to: str, position: str = "") -> None:
+    def release(self, part: Part, to: str, position: str = "") -> bool:
         """Let a lane give buckets away; repeated until it is known to be done. Raises NotMoved.
 
-        With users it is one bucket, with the position of its copy.
+        With users it is one bucket, with the position of its copy; without that, False says that
+        users live there, and nothing was done.
         """
         request = lane_pb2.ReleaseBucketsRequest(
             shard=part.source,
@@ -69,7 +70,10 @@ class Lanes:
             destination=to,
             position=position,
         )
-        self._ask(lambda stub, **how: stub.ReleaseBuckets(request, **how), part.source)
+        answer: lane_pb2.ReleaseBucketsResponse = self._ask(
+            lambda stub, **how: stub.ReleaseBuckets(request, **how), part.source
+        )
+        return not answer.inhabited
 
     def freeze(self, shard: str, bucket: int, timeout_ms: int) -> int:
         """Stop decisions on a bucket for a while; return its last commit. Raises NotMoved."""
