@@ -229,7 +229,7 @@ async def take(beats: Beats, cache: Cache, place: Place, command: commands.Recei
         cache.forget_accounts_in(homes)
         return NewBuckets(after, receive(cache, leg, command.text, context))
 
-    ahead = leg.created_at - beats.clock.now() + 1
+    ahead = ids.later_than(leg.created_at) - beats.clock.now()
     if ahead > CLOCKS_APART_US_MAX:
         raise BadBuckets(f"the clocks of two shards are {ahead / 1_000_000} s apart")
     await asyncio.sleep(max(ahead, 0) / 1_000_000)

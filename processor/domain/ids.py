@@ -86,6 +86,11 @@ def first_at(prefix: str, region: str, time_us: int) -> str:
     return f"{prefix}_{region}_{encode(time_us // 1000)}"
 
 
+def later_than(time_us: int) -> int:
+    """Return the first moment at which every id, of any lane, sorts after those of a moment."""
+    return (time_us // 1_000 + 1) * 1_000
+
+
 @functools.lru_cache(maxsize=10_000)
 def system_account(region: str, shard: str, tenant_id: str, kind: str, currency: str) -> str:
     """Return the id of a tenant's own account on a shard, such as its world or fees account."""

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 
+import asyncpg
 import pytest
 
 from processor.domain import ids
@@ -19,6 +20,7 @@ from tests.lane.test_legs import Databases, store_of, wallet_of
 SHARDS = ("s1", "s2", "s3")
 SHARE = 341
 MANUAL = payment_pb2.CAPTURE_METHOD_MANUAL
+CLOCK_AHEAD_US = 300_000
 RESERVED = NAMES.index(ids.bucket_of_owner("eu", ""))
 
 
@@ -89,6 +91,33 @@ async def test_money_and_holds_are_where_the_bucket_went(town: City) -> None:
     assert await balance(mover.caller, payer) == (500, 0)
     declined = await mover.caller.ask(authorize(payer, merchant, 501))
     assert declined.payment.decline_reason == payment_pb2.DECLINE_REASON_INSUFFICIENT_FUNDS
+
+
+async def test_what_happens_after_a_move_has_later_ids_although_the_clocks_differ(
+    town: City, databases: Databases
+) -> None:
+    payer = await open_on(town["s1"], "s1", 1_000)
+    mover = Mover(town, bucket_of(payer))
+    beats = town.lanes["s1"]._beats  # noqa: SLF001
+    assert beats is not None
+    beats.clock._base += CLOCK_AHEAD_US  # noqa: SLF001
+
+    await mover.move()
+
+    left, came = [await last_transfer(databases[name], payer) for name in ("s1", "s2")]
+    assert left < came
+
+
+async def last_transfer(shard: Shard | Database, account_id: str) -> str:
+    """Return the newest transfer of an account as a shard has stored it."""
+    if isinstance(shard, Database):
+        return shard.accounts[account_id].last_transfer_id
+    connection = await asyncpg.connect(shard.owner_url)
+    try:
+        found = "SELECT last_transfer_id FROM accounts WHERE id = $1"
+        return str(await connection.fetchval(found, account_id))
+    finally:
+        await connection.close()
 
 
 async def test_a_repeat_after_the_move_gets_its_first_answer(town: City) -> None:

@@ -89,7 +89,8 @@ def may_decide(leg: Leg, view: View, place: Place, now: int) -> bool:
     """
     if leg.kind == LegKind.ACCOUNT:
         known = view.copied(ids.home_of_id(leg.account_id))
-        return now > leg.created_at and copies.reaches(known, leg.source, leg.copied)
+        is_whole = copies.reaches(known, leg.source, leg.copied)
+        return is_whole and now >= ids.later_than(leg.created_at)
     return decided_by(leg, place) != WAITS
 
 
