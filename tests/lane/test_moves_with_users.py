@@ -98,9 +98,9 @@ async def test_what_happens_after_a_move_has_later_ids_although_the_clocks_diffe
 ) -> None:
     payer = await open_on(town["s1"], "s1", 1_000)
     mover = Mover(town, bucket_of(payer))
-    beats = town.lanes["s1"]._beats  # noqa: SLF001
+    beats = town.lanes["s1"]._beats
     assert beats is not None
-    beats.clock._base += CLOCK_AHEAD_US  # noqa: SLF001
+    beats.clock._base += CLOCK_AHEAD_US
 
     await mover.move()
 
