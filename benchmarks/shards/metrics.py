@@ -40,16 +40,17 @@ def lane_commands(endpoints: Endpoints) -> float:
 
 def reads(endpoints: Endpoints) -> dict[str, float]:
     """Return how many reads were answered so far, by who did."""
-    found = {"primary": 0.0, "replica": 0.0}
+    found = {"cache": 0.0, "primary": 0.0, "replica": 0.0}
     for one in _of_processors(endpoints, "tender_reads_total"):
         found[one.labels["source"]] += one.value
     return found
 
 
 def standbys_follow(endpoints: Endpoints) -> bool:
-    """Say whether every processor reads from every standby."""
+    """Say whether every processor reads from every standby, and each has all that was written."""
     found = [one.value for one in _of_processors(endpoints, "tender_replica_up")]
-    return bool(found) and all(found)
+    behind = [one.value for one in _of_processors(endpoints, "tender_replica_lag_seq")]
+    return bool(found) and all(found) and not any(behind)
 
 
 def replays(addresses: Mapping[str, str], gateway: str, source: str) -> float:
