@@ -63,6 +63,9 @@ KEYS_TAKEOVER_SECONDS: Final = 10.0
 TICK_SECONDS: Final = 0.05
 OPEN_RETRY_SECONDS_MIN: Final = 0.02
 OPEN_RETRY_SECONDS_MAX: Final = 0.25
+YIELD_SECONDS: Final = 0.1
+"""From the loss of a lane until its owner tries to open it again."""
+
 UNAVAILABLE_AFTER_SECONDS: Final = 1.0
 """Callers wait this long for a lane that is being taken over; then they are told to repeat."""
 
@@ -377,9 +380,7 @@ class Lane:
                 log.info("lane_not_open", shard=self._place.shard, reason=str(error))
                 if self._closed_too_long():
                     self._reply_to_all()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(delay * random.uniform(0.5, 1.0)):
-                        await self._ending.wait()
+                await self._pause(delay * random.uniform(0.5, 1.0))
                 delay = min(delay * 2, OPEN_RETRY_SECONDS_MAX)
                 continue
             delay = OPEN_RETRY_SECONDS_MIN
@@ -389,6 +390,8 @@ class Lane:
                 await self._serve(beats)
             finally:
                 self._close()
+            # Who ended our session takes the lane now, if anybody did: else both would go on so.
+            await self._pause(YIELD_SECONDS)
 
     async def _let_go(self) -> None:
         """Free the lane for its next owner, and say so as soon as it can be opened."""
@@ -402,6 +405,12 @@ class Lane:
         self._free.set()
         await self._lease.release(self._owner)
         await self._witness.release()
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but not when the lane is given up."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._ending.wait()
 
     def _take_over(self, opened: Opened) -> Beats:
         ownership = opened.ownership
