@@ -178,7 +178,8 @@ class GatewaySettings(Settings):
         description="JSON file of rate limits per tenant, method and terminal; empty means none.",
     )
     replay_cache: bool = Field(
-        True, description="Answer repeated calls from Redis, if there is one."
+        False,
+        description="Answer repeated calls from Redis, if there is one; first calls cost more.",
     )
     replay_cache_seconds: int = Field(
         300, ge=1, le=86_400, description="How long Redis keeps an answer for that."
