@@ -5,7 +5,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -95,22 +95,25 @@ class System:
 
     def verify(self) -> dict[str, Any]:
         """Let `tender verify` recompute the ledger; return its report."""
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "deploy.local.cli", "verify"),
-                *("--dsn", self.endpoints.query_url, "--json"),
-            ],
-            env=servers.environment(),
-            capture_output=True,
-            text=True,
-            timeout=VERIFY_SECONDS_MAX,
-            check=False,
-        )
-        try:
-            report: dict[str, Any] = json.loads(done.stdout)
-        except json.JSONDecodeError:
-            report = {"problem": done.stderr.strip()}
-        return report | {"ok": done.returncode == 0}
+        return verify([self.endpoints.query_url])
+
+
+def verify(databases: Sequence[str]) -> dict[str, Any]:
+    """Let `tender verify` recompute the ledgers of all shards together; return its report."""
+    queries = [f"--dsn={dsn}" for dsn in databases]
+    done = subprocess.run(
+        [sys.executable, "-m", "deploy.local.cli", "verify", *queries, "--json"],
+        env=servers.environment(),
+        capture_output=True,
+        text=True,
+        timeout=VERIFY_SECONDS_MAX,
+        check=False,
+    )
+    try:
+        report: dict[str, Any] = json.loads(done.stdout)
+    except json.JSONDecodeError:
+        report = {"problem": done.stderr.strip()}
+    return report | {"ok": done.returncode == 0}
 
 
 @contextlib.contextmanager
@@ -137,13 +140,14 @@ def await_lane(endpoints: Endpoints, gateways: int = 1) -> None:
     api_key = endpoints.api_key_file.read_text().strip()
     for _ in range(CONNECTIONS_PER_GATEWAY * gateways if gateways > 1 else 1):
         with tender.SyncClient(endpoints.gateway, api_key) as client:
-            while not _answers(client, deadline):
+            while not answers(client, NO_PAYMENT, deadline):
                 time.sleep(0.1)
 
 
-def _answers(client: tender.SyncClient, deadline: float) -> bool:
+def answers(client: tender.SyncClient, payment_id: str, deadline: float) -> bool:
+    """Say whether the lane of a payment that does not exist says so; raises after the deadline."""
     try:
-        client.capture_payment(payment_id=NO_PAYMENT)
+        client.capture_payment(payment_id=payment_id)
     except tender.NotFound:
         return True
     except tender.TenderError:

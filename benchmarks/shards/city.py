@@ -2,19 +2,17 @@
 
 import contextlib
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import check
+from benchmarks import check, system
 from benchmarks.load.world import World
 from benchmarks.measure import processes
 from benchmarks.shards import filling, metrics, postgres
-from benchmarks.system import VERIFY_SECONDS_MAX, Say, age
+from benchmarks.system import Say, age
 from deploy.local import database, ports, seed, servers, supervisor
 from deploy.local.folder import Endpoints
 from deploy.local.options import DEVELOPMENT_TENANT, StackOptions
@@ -102,20 +100,7 @@ class City:
     def verify(self) -> dict[str, Any]:
         """Let `tender verify` recompute all ledgers together; return its report."""
         database.run_async(postgres.rest(self.endpoints, REST_SECONDS_MAX))
-        queries = [f"--dsn={shard.query_url}" for shard in self.endpoints.shards]
-        done = subprocess.run(
-            [sys.executable, "-m", "deploy.local.cli", "verify", *queries, "--json"],
-            env=servers.environment(),
-            capture_output=True,
-            text=True,
-            timeout=VERIFY_SECONDS_MAX,
-            check=False,
-        )
-        try:
-            report: dict[str, Any] = json.loads(done.stdout)
-        except json.JSONDecodeError:
-            report = {"problem": done.stderr.strip()}
-        return report | {"ok": done.returncode == 0}
+        return system.verify([shard.query_url for shard in self.endpoints.shards])
 
     def check(self, histories: list[Path], heads_before: list[int]) -> dict[str, Any]:
         """Compare what was answered with what all shards have."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 import tender
 from benchmarks.load.world import CURRENCY, Home, Merchant, World
 from benchmarks.shards import postgres
-from benchmarks.system import LANE_SECONDS_MAX, Say, Steps
+from benchmarks.system import LANE_SECONDS_MAX, Say, Steps, answers
 from deploy.local import database, layout, seed
 from deploy.local.folder import ShardEndpoints
 from deploy.local.options import DEVELOPMENT_TENANT
@@ -50,19 +50,8 @@ def await_lanes(stack: Stack, gateway: str, since: float) -> None:
         for shard in stack.endpoints.shards:
             bucket = next(one.first_bucket for one in homes.ranges if one.shard == shard.name)
             payment_id = f"pay_{shard.region}_{'0' * 20}{layout.bucket_name(bucket)}"
-            while not _answers(client, payment_id, since + LANE_SECONDS_MAX):
+            while not answers(client, payment_id, since + LANE_SECONDS_MAX):
                 time.sleep(0.1)
-
-
-def _answers(client: tender.SyncClient, payment_id: str, deadline: float) -> bool:
-    try:
-        client.capture_payment(payment_id=payment_id)
-    except tender.NotFound:
-        return True
-    except tender.TenderError:
-        if time.monotonic() > deadline:
-            raise
-    return False
 
 
 def _key(stack: Stack) -> str:

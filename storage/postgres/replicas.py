@@ -123,6 +123,8 @@ class Replica:
         """Take note of what a probe found; no row when it did not answer."""
         if follows != self.follows:
             log.info("replica_follows" if follows else "replica_lost", replica=self.name)
+            # It is back: what failed while it was away says nothing any more.
+            self._failures, self._rests_until = 0, 0.0
         self.follows = follows
         self._meter.up.set(int(follows))
         if row is not None:

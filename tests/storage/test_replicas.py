@@ -21,7 +21,7 @@ from processor.domain import refusals
 from processor.domain.reads import AsOf
 from processor.ports import Unavailable
 from storage.postgres import replicas
-from storage.postgres.replicas import ReplicatedQueries
+from storage.postgres.replicas import Replica, ReplicatedQueries
 from tender.v1 import account_pb2
 
 SHARD = "s1"
@@ -378,3 +378,19 @@ async def test_while_the_primary_is_away_a_standby_answers_and_says_its_age(hous
         assert as_of.staleness_seconds > 1.0
     finally:
         await asyncio.to_thread(house.stack.start_one, "postgres")
+
+
+async def test_a_standby_that_is_back_is_asked_at_once() -> None:
+    replica = Replica("postgresql://nobody@127.0.0.1:1/none", "s1", "1")
+    row = replicas._Row(5, b"")
+    replica.note(row, follows=True, head=5, staleness=0.0)
+    for _ in range(9):
+        replica.failed()
+    assert not replica.is_usable
+
+    replica.note(row, follows=True, head=5, staleness=0.0)
+    assert not replica.is_usable
+    replica.note(None, follows=False, head=5, staleness=None)
+    replica.note(row, follows=True, head=5, staleness=0.0)
+
+    assert replica.is_usable
