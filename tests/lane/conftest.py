@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -15,6 +15,8 @@ from tests.conftest import Shard
 from tests.lane.harness import Caller
 
 START_SECONDS_MAX = 10.0
+
+Databases = dict[str, Database] | dict[str, Shard]
 
 
 @contextlib.asynccontextmanager
@@ -59,3 +61,22 @@ async def caller(storage: LaneStorage) -> AsyncIterator[Caller]:
     """Calls a lane on an empty shard."""
     async with running(storage) as lane:
         yield Caller(lane)
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def databases(request: pytest.FixtureRequest) -> Databases:
+    """Three empty shards."""
+    if request.param == "memory":
+        return {name: Database() for name in ("s1", "s2", "s3")}
+    shards: dict[str, Shard] = request.getfixturevalue("three_shards")
+    return shards
+
+
+def store_of(databases: Databases) -> Callable[[str], LaneStorage]:
+    def store(name: str) -> LaneStorage:
+        database = databases[name]
+        if isinstance(database, Database):
+            return MemoryLaneStore(database, name)
+        return PostgresLaneStore(database.lane_url, name, tenure_seconds_min=0)
+
+    return store

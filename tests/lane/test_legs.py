@@ -5,7 +5,7 @@ import contextlib
 import random
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
@@ -15,37 +15,16 @@ from processor.domain.legs import Kind, Leg
 from processor.lane import Limits
 from processor.ports import Batch, LaneBusy, LaneClosed, LaneStorage, Ownership
 from storage.memory import Database, MemoryLaneStore
-from storage.postgres.lane_store import PostgresLaneStore
 from storage.verify import verify
 from tender.v1 import account_pb2, merchant_pb2, payment_pb2
 from tests.conftest import Shard
 from tests.lane.city import City, city_of, refund
+from tests.lane.conftest import Databases, store_of
 from tests.lane.faulty import FaultyStore
 from tests.lane.harness import Caller, authorize, euros, unique
 
 CAPTURED = payment_pb2.Payment.STATE_CAPTURED
 PENDING = payment_pb2.Refund.STATE_PENDING
-
-Databases = dict[str, Database] | dict[str, Shard]
-
-
-@pytest.fixture(params=["memory", "postgres"])
-def databases(request: pytest.FixtureRequest) -> Databases:
-    """Three empty shards."""
-    if request.param == "memory":
-        return {name: Database() for name in ("s1", "s2", "s3")}
-    shards: dict[str, Shard] = request.getfixturevalue("three_shards")
-    return shards
-
-
-def store_of(databases: Databases) -> Callable[[str], LaneStorage]:
-    def store(name: str) -> LaneStorage:
-        database = databases[name]
-        if isinstance(database, Database):
-            return MemoryLaneStore(database, name)
-        return PostgresLaneStore(database.lane_url, name, tenure_seconds_min=0)
-
-    return store
 
 
 @pytest.fixture

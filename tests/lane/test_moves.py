@@ -10,13 +10,12 @@ from processor.domain import ids
 from processor.domain.ownership import MOVED, NAMES, OWNED
 from processor.domain.refusals import BadBuckets
 from processor.ports import Unavailable
-from storage.memory import Database
 from storage.verify import verify
 from tests.conftest import Shard
 from tests.lane import city as cities
 from tests.lane.city import City, city_of
-from tests.lane.harness import unique
-from tests.lane.test_legs import Databases, store_of
+from tests.lane.conftest import Databases, store_of
+from tests.lane.moving import user_in
 from tests.lane.test_ownership import create, reply_to
 
 WAIT_SECONDS_MAX = 20.0
@@ -24,15 +23,6 @@ MOVES = 6
 NAMES_OF_SHARDS = ("s1", "s2", "s3")
 LARGEST_SHARE = 341
 RESERVED = NAMES.index(ids.bucket_of_owner("eu", ""))
-
-
-@pytest.fixture(params=["memory", "postgres"])
-def databases(request: pytest.FixtureRequest) -> Databases:
-    """Three empty shards."""
-    if request.param == "memory":
-        return {name: Database() for name in NAMES_OF_SHARDS}
-    shards: dict[str, Shard] = request.getfixturevalue("three_shards")
-    return shards
 
 
 @pytest.fixture
@@ -48,13 +38,6 @@ async def town(databases: Databases, monkeypatch: pytest.MonkeyPatch) -> AsyncIt
     for database in databases.values():
         if isinstance(database, Shard):
             assert (await verify(database.owner_url)).breaches == []
-
-
-def user_in(first: int, last: int) -> str:
-    while True:
-        user = unique("user")
-        if first <= NAMES.index(ids.bucket_of_owner("eu", user)) <= last:
-            return user
 
 
 def state(city: City, shard: str, bucket: int) -> str:

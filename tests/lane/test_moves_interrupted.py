@@ -14,17 +14,16 @@ from processor.ports import Unavailable
 from tender.v1 import account_pb2, payment_pb2
 from tests.lane.city import City
 from tests.lane.harness import authorize, euros, unique
-from tests.lane.moving import Mover, bucket_of, repeated
+from tests.lane.moving import Mover, bucket_of, repeated, user_in
 from tests.lane.test_moves_with_users import (
     MANUAL,
     balance,
-    databases,
     merchant_on,
     open_on,
     town,
 )
 
-__all__ = ["databases", "town"]
+__all__ = ["town"]
 
 ROUNDS = 6
 HOLD_SECONDS = 2
@@ -273,7 +272,6 @@ async def test_accounts_that_are_frozen_closed_or_in_debt_move_as_they_are(town:
 
 async def in_debt(town: City) -> str:
     """Open an account that may be below zero, and is."""
-    from tests.lane.moving import user_in
     from tests.lane.test_moves_with_users import first_of
 
     opened = await town["s1"].ask(

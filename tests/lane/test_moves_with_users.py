@@ -13,24 +13,16 @@ from tender.v1 import account_pb2, payment_pb2
 from tests.conftest import Shard
 from tests.lane import city as cities
 from tests.lane.city import City, city_of, refund
+from tests.lane.conftest import Databases, store_of
 from tests.lane.harness import Caller, authorize, euros, unique
 from tests.lane.moving import Mover, bucket_of, repeated, user_in
-from tests.lane.test_legs import Databases, store_of, wallet_of
+from tests.lane.test_legs import wallet_of
 
 SHARDS = ("s1", "s2", "s3")
 SHARE = 341
 MANUAL = payment_pb2.CAPTURE_METHOD_MANUAL
 CLOCK_AHEAD_US = 300_000
 RESERVED = NAMES.index(ids.bucket_of_owner("eu", ""))
-
-
-@pytest.fixture(params=["memory", "postgres"])
-def databases(request: pytest.FixtureRequest) -> Databases:
-    """Three empty shards."""
-    if request.param == "memory":
-        return {name: Database() for name in SHARDS}
-    shards: dict[str, Shard] = request.getfixturevalue("three_shards")
-    return shards
 
 
 @pytest.fixture
