@@ -171,7 +171,7 @@ def running(
         addresses = {
             WITHOUT_REDIS: stack.endpoints.gateway,
             f"{WITHOUT_REDIS}_metrics": stack.endpoints.gateway_metrics,
-            **_start_gateway(stack, gateways, place),
+            **_start_gateway(stack, gateways, place, closing),
         }
         city = City(stack, gateways, addresses, world, place)
         filling.await_lanes(stack, addresses[WITH_REDIS], time.monotonic())
@@ -179,12 +179,14 @@ def running(
         yield city
 
 
-def _start_gateway(stack: Stack, gateways: supervisor.Supervisor, place: Path) -> dict[str, str]:
+def _start_gateway(
+    stack: Stack, gateways: supervisor.Supervisor, place: Path, closing: contextlib.ExitStack
+) -> dict[str, str]:
     """Start the gateway that uses Redis for all that a gateway may; return where it is."""
     limits = place / "rate-limits.json"
     limits.write_text(json.dumps(LIMIT))
     names = (WITH_REDIS, f"{WITH_REDIS}_metrics")
-    chosen = ports.choose(names, {})
+    chosen = ports.choose(names, {}, closing)
     addresses = {name: f"{ports.LOOPBACK}:{chosen[name]}" for name in names}
     own = {
         "TENDER_GATEWAY_LISTEN": addresses[WITH_REDIS],

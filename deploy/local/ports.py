@@ -1,4 +1,9 @@
-"""Picks the loopback ports of a stack, all at once, so that no two of its servers get the same."""
+"""Picks the loopback ports of a stack, and holds them for as long as it lives.
+
+A server that is killed and started again leaves its port free for a while. A second stack that is
+looking for ports just then must not take it, so each port has a mark beside it: a Unix socket of
+the abstract namespace, which is as wide as that of the ports and gone with the process.
+"""
 
 import random
 import socket
@@ -17,39 +22,44 @@ class PortTaken(Exception):
     """A port that was asked for is in use."""
 
 
-def choose(names: Iterable[str], wanted: Mapping[str, int]) -> dict[str, int]:
-    """A port for every name: the wanted one, or a free one where none (or 0) is wanted."""
+def choose(names: Iterable[str], wanted: Mapping[str, int], held: ExitStack) -> dict[str, int]:
+    """A port for every name: the wanted one, or a free one where none (or 0) is wanted.
+
+    No other stack of this machine is given one of them until `held` is left.
+    """
     ports: dict[str, int] = {}
-    with ExitStack() as reserved:
-        # The wanted ones first, so that no free one takes their place.
-        for name in sorted(names, key=lambda name: not wanted.get(name)):
-            ports[name] = _reserve(name, wanted.get(name, 0), reserved)
+    # The wanted ones first, so that no free one takes their place.
+    for name in sorted(names, key=lambda name: not wanted.get(name)):
+        ports[name] = _hold_one(name, wanted.get(name, 0), held)
     return ports
 
 
-def _reserve(name: str, wanted: int, reserved: ExitStack) -> int:
+def _hold_one(name: str, wanted: int, held: ExitStack) -> int:
     if wanted:
-        if not _bind(wanted, reserved):
+        if not _hold(wanted, held):
             raise PortTaken(f"port {wanted} for {name} is already in use")
         return wanted
     for _ in range(TRIES_MAX):
         port = random.choice(FREE_PORTS)
-        if _bind(port, reserved):
+        if _hold(port, held):
             return port
     raise PortTaken(f"found no free port for {name} in {TRIES_MAX} tries")
 
 
-def _bind(port: int, reserved: ExitStack) -> bool:
-    """Hold the port until `reserved` is left; false if somebody has it."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    # Connections of an earlier run in TIME_WAIT are no reason to refuse a port.
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((LOOPBACK, port))
-    except OSError:
+def _hold(port: int, held: ExitStack) -> bool:
+    """Mark the port as ours until `held` is left; false if somebody has it."""
+    with ExitStack() as marked:
+        mark = marked.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        listener = marked.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+        # Connections of an earlier run in TIME_WAIT are no reason to refuse a port.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            mark.bind(f"\0tender-port-{port}")
+            listener.bind((LOOPBACK, port))
+        except OSError:
+            return False
         listener.close()
-        return False
-    reserved.enter_context(listener)
+        held.push(marked.pop_all())
     return True
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
@@ -47,6 +48,7 @@ class Stack:
         self._lock = folder.Lock(self._folder)
         self._supervisor = self._new_supervisor()
         self._ports: dict[str, int] = {}
+        self._held_ports = ExitStack()
         self._started_at: datetime | None = None
         self._endpoints: folder.Endpoints | None = None
         self._failovers: list[failover.Failover] = []
@@ -86,7 +88,7 @@ class Stack:
         layout.require_same(self._folder, self.options.layout())
         self._end_orphans()
         self._started_at = folder.now()
-        self._ports = ports.choose(self.options.port_names(), self.options.ports)
+        self._ports = ports.choose(self.options.port_names(), self.options.ports, self._held_ports)
         roles_now = roles.Roles(self._folder.root, self.options)
         below = engines.Engines(
             self.options, self._folder, self._ports, self._supervisor, roles_now
@@ -122,6 +124,7 @@ class Stack:
         while self._failovers:
             self._failovers.pop().stop()
         self._supervisor.stop_all()
+        self._held_ports.close()
         postgres.drop_socket_folder(self._folder.root)
         self._folder.state.unlink(missing_ok=True)
         self._lock.release()

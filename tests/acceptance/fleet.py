@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +21,9 @@ class Fleet:
     """Servers at fixed addresses. They have only settings that both versions know."""
 
     def __init__(self, endpoints: folder.Endpoints, region: str, logs: Path) -> None:
-        chosen = ports.choose([*SERVERS, *(f"{name}_metrics" for name in SERVERS)], {})
+        self._held_ports = ExitStack()
+        names = [*SERVERS, *(f"{name}_metrics" for name in SERVERS)]
+        chosen = ports.choose(names, {}, self._held_ports)
         self.targets = {name: f"{ports.LOOPBACK}:{port}" for name, port in chosen.items()}
         self._logs = logs
         self._common = _common(endpoints, region, [self.targets[name] for name in PROCESSORS])
@@ -50,6 +53,7 @@ class Fleet:
 
     def stop(self) -> None:
         self._children.stop_all()
+        self._held_ports.close()
 
 
 def _common(

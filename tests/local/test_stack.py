@@ -391,6 +391,20 @@ def test_a_port_that_is_in_use_is_named(tmp_path: Path) -> None:
             Stack(options).start()
 
 
+def test_a_port_of_a_server_that_is_down_is_given_to_nobody_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with contextlib.ExitStack() as first, contextlib.ExitStack() as second:
+        chosen = ports.choose(["processor"], {}, first)
+        monkeypatch.setattr(ports, "FREE_PORTS", [chosen["processor"]])
+
+        with pytest.raises(ports.PortTaken):
+            ports.choose(["processor"], {}, second)
+
+        first.close()
+        assert ports.choose(["processor"], {}, second) == chosen
+
+
 def test_given_servers_take_the_place_of_the_embedded_ones(stack: Stack, tmp_path: Path) -> None:
     options = StackOptions(
         tmp_path,

@@ -8,7 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -75,7 +75,8 @@ class Prometheus:
 @contextmanager
 def prometheus(data: Path, endpoints: folder.Endpoints) -> Iterator[Prometheus]:
     """Run a Prometheus that scrapes the stack."""
-    address = f"{ports.LOOPBACK}:{ports.choose(['prometheus'], {})['prometheus']}"
+    held = ExitStack()
+    address = f"{ports.LOOPBACK}:{ports.choose(['prometheus'], {}, held)['prometheus']}"
     children = supervisor.Supervisor(lambda _event: None, lambda _who: None)
     children.add(
         supervisor.Service(
@@ -99,6 +100,7 @@ def prometheus(data: Path, endpoints: folder.Endpoints) -> Iterator[Prometheus]:
         yield Prometheus(address)
     finally:
         children.stop_all()
+        held.close()
 
 
 def configure(data: Path, endpoints: folder.Endpoints) -> Path:
