@@ -29,16 +29,17 @@ class Bucket:
     """What one tenant, or a part of it, may do under a limit."""
 
     is_wanted: Final = True
-    __slots__ = ("_full_at", "_is_queued", "_loop", "_unreported", "burst", "key", "worth")
+    __slots__ = ("_full_at", "_loop", "_unreported", "burst", "is_queued", "key", "limit", "worth")
 
     def __init__(self, limit: RateLimit, key: bytes, loop: asyncio.AbstractEventLoop) -> None:
         self.key = key
+        self.limit = limit.name
         self.worth = 1 / limit.per_second
         self.burst = limit.burst
         self._loop = loop
         self._full_at = 0.0
         self._unreported = 0
-        self._is_queued = False
+        self.is_queued = False
 
     @property
     def behind_max(self) -> float:
@@ -54,23 +55,23 @@ class Bucket:
         self._unreported += 1
 
     def is_empty(self, now: float) -> bool:
-        return self._full_at <= now and not self._is_queued
+        return self._full_at <= now and not self.is_queued
 
     def queue(self, store: RateStore) -> None:
         """Let the other gateways know soon."""
-        if self._is_queued:
+        if self.is_queued:
             return
-        self._is_queued = store.sync(self)
-        if not self._is_queued:
+        self.is_queued = store.sync(self)
+        if not self.is_queued:
             self._unreported = 0
 
     def report(self) -> int:
         count, self._unreported = self._unreported, 0
-        self._is_queued = False
+        self.is_queued = False
         return count
 
     def learn(self, behind: float | None) -> None:
-        self._is_queued = False
+        self.is_queued = False
         if behind is not None:
             self._full_at = self._loop.time() + behind + self._unreported * self.worth
 
@@ -90,6 +91,8 @@ class Limits:
         self._store = store
         self._loop = asyncio.get_running_loop()
         self._buckets: dict[tuple[str, str, str, str], Bucket] = {}
+        # By method, tenant and key, those under which its calls count.
+        self._known: dict[tuple[str, str, str], Sequence[Bucket]] = {}
         self._refused = {limit.name: metrics.RATE_LIMITED.labels(limit.name) for limit in limits}
 
     def admit(self, method: str, caller: Identity) -> None:
@@ -98,21 +101,18 @@ class Limits:
         if not limits:
             return
         now = self._loop.time()
-        taken: list[Bucket] = []
-        tenant_id = caller.principal.tenant_id
-        for limit in limits:
-            if limit.tenants and tenant_id not in limit.tenants:
-                continue
-            bucket = self._bucket(limit, tenant_id, method, caller.key_id, now)
+        buckets = self._buckets_of(limits, method, caller, now)
+        for bucket in buckets:
             wait = bucket.wait_seconds(now)
             if wait > 0:
-                self._refused[limit.name].inc()
+                self._refused[bucket.limit].inc()
                 delay = math.ceil(wait * 1_000)
-                raise Refused("RATE_LIMITED", metadata={"limit": limit.name}, retry_delay_ms=delay)
-            taken.append(bucket)
-        for bucket in taken:
+                raise Refused(
+                    "RATE_LIMITED", metadata={"limit": bucket.limit}, retry_delay_ms=delay
+                )
+        for bucket in buckets:
             bucket.take(now)
-            if self._store is not None:
+            if not bucket.is_queued and self._store is not None:
                 bucket.queue(self._store)
 
     async def run(self) -> None:
@@ -120,9 +120,24 @@ class Limits:
         if self._store is not None:
             await self._store.run()
 
-    def _bucket(
-        self, limit: RateLimit, tenant_id: str, method: str, key_id: str, now: float
-    ) -> Bucket:
+    def _buckets_of(
+        self, limits: Sequence[RateLimit], method: str, caller: Identity, now: float
+    ) -> Sequence[Bucket]:
+        """Return what a call counts under; the same each time, so it is looked for once."""
+        tenant_id = caller.principal.tenant_id
+        name = (method, tenant_id, caller.key_id)
+        known = self._known.get(name)
+        if known is None:
+            if len(self._buckets) + len(limits) > BUCKETS_MAX:
+                self._make_room(now)
+            applying = [one for one in limits if not one.tenants or tenant_id in one.tenants]
+            known = [self._bucket(one, tenant_id, method, caller.key_id) for one in applying]
+            if len(self._known) >= BUCKETS_MAX:
+                self._known.clear()
+            self._known[name] = known
+        return known
+
+    def _bucket(self, limit: RateLimit, tenant_id: str, method: str, key_id: str) -> Bucket:
         name = (
             limit.name,
             tenant_id,
@@ -131,8 +146,6 @@ class Limits:
         )
         bucket = self._buckets.get(name)
         if bucket is None:
-            if len(self._buckets) >= BUCKETS_MAX:
-                self._make_room(now)
             bucket = self._buckets[name] = Bucket(limit, key_of(*name), self._loop)
         return bucket
 
@@ -141,3 +154,4 @@ class Limits:
         # The oldest half, if there is nothing better: not one at a time, for each costs a walk.
         excess = max(len(left) - BUCKETS_MAX // 2, 0)
         self._buckets = dict(list(left.items())[excess:])
+        self._known.clear()

@@ -9,10 +9,12 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import msgspec
+
 from gateway import methods
 from kit import fingerprint, metrics
 from storage.redis import replays as kept
-from storage.redis.replays import Entry, Found, Look, ReplayStore, UnderWay
+from storage.redis.replays import Entry, Found, Keep, Look, ReplayStore, UnderWay
 from tender.v1 import lane_pb2
 
 if TYPE_CHECKING:
@@ -35,34 +37,29 @@ WAITERS_MAX: Final = 2_000
 _REUSED: Final = "REQUEST_ID_REUSED"
 
 
-class Ticket:
-    """A call that may be answered from the cache, and whose answer may be kept."""
+class Ticket(msgspec.Struct, eq=False):
+    """A call that may be answered from the cache, and whose answer may be kept.
 
-    __slots__ = (
-        *("correlation_id", "is_bulk", "key", "lookups", "method"),
-        *("looked_up", "poll_seconds", "principal", "replays", "request", "waits_until"),
-    )
-    lookups: "Lookups"
+    There is one for each call, and a struct is what costs least to make.
+    """
 
-    def __init__(
-        self,
-        replays: "Replays",
-        method: int,
-        request_id: str,
-        request: bytes,
-        principal: lane_pb2.Principal,
-    ) -> None:
-        self.replays = replays
-        self.method = method
-        self.request = request
-        self.principal = principal
-        self.key = kept.key_of(principal.tenant_id, request_id)
-        self.correlation_id = 0
-        self.is_bulk = False
-        self.looked_up: Look | None = None
-        # While another call with this request_id is under way.
-        self.waits_until = 0.0
-        self.poll_seconds = POLL_SECONDS_MIN
+    replays: "Replays"
+    method: int
+    request_id: str
+    request: bytes
+    principal: lane_pb2.Principal
+    is_bulk: bool = False
+    # Where it goes, and as which command.
+    lookups: "Lookups" = None  # type: ignore[assignment]
+    correlation_id: int = 0
+    looked_up: Look | None = None
+    # While another call with this request_id is under way.
+    waits_until: float = 0.0
+    poll_seconds: float = POLL_SECONDS_MIN
+
+    @property
+    def key(self) -> bytes:
+        return kept.key_of(self.principal.tenant_id, self.request_id)
 
     @property
     def scope(self) -> str:
@@ -145,7 +142,8 @@ class Replays:
 
     def comes_first(self, ticket: Ticket) -> bool:
         """Say whether a call waits for what the cache has: it is probably a repeat."""
-        name = hash(ticket.key)
+        # Of two tenants' one may be taken for a repeat of the other's: it is looked up in vain.
+        name = hash(ticket.request_id)
         was_seen = name in self._seen or name in self._seen_before
         self._seen.add(name)
         if len(self._seen) >= SEEN_MAX:
@@ -214,13 +212,16 @@ class Replays:
         response = outcome.response
         if response and incarnation:
             self._store.keep(
-                ticket.key,
-                ticket.lookups.shard,
-                incarnation,
-                ticket.scope,
-                ticket.method,
-                ticket.request,
-                response,
+                Keep(
+                    ticket.principal.tenant_id,
+                    ticket.request_id,
+                    ticket.lookups.shard,
+                    incarnation,
+                    ticket.scope,
+                    ticket.method,
+                    ticket.request,
+                    response,
+                )
             )
             if ticket.looked_up is not None:
                 self._take_back(ticket)

@@ -17,6 +17,8 @@ from storage.redis.address import Address
 UNSENT_BYTES_MAX: Final = 4 << 20
 """What a node that reads nothing may leave in our memory; past it, the link is closed."""
 
+_OK: Final = b"+OK\r\n"
+
 # Its stub knows only tuples of one.
 _pack: Final[Callable[[tuple[bytes | str | int, ...]], bytes]] = hiredis.pack_command  # type: ignore[assignment]
 
@@ -78,6 +80,8 @@ class Link(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
+        if data[:1] == _OK[:1] and self._waiting and not self._reader.has_data():
+            data = self._skip_settled(data)
         try:
             self._reader.feed(data)
             while (reply := self._reader.gets()) is not False:
@@ -88,6 +92,14 @@ class Link(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lose()
+
+    def _skip_settled(self, data: bytes) -> bytes:
+        """Leave out what was only to succeed and did, at once and without looking at each."""
+        ahead = min(self._ahead[0], len(data) // len(_OK))
+        if not data.startswith(_OK * ahead):
+            return data
+        self._ahead[0] -= ahead
+        return data[ahead * len(_OK) :]
 
     def _answer(self, reply: Any) -> None:
         waiting, ahead = self._waiting[0], self._ahead[0]

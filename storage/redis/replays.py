@@ -6,7 +6,7 @@ Nothing here is the truth: any of it may vanish, and whoever reads it decides wh
 import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 from zlib import crc32
 
 import msgspec
@@ -26,7 +26,7 @@ _TAGS: Final = 64
 _MARKED: Final = b"?"
 _VERSION: Final = 2
 
-_LINGER_SECONDS: Final = 0.03
+_LINGER_SECONDS: Final = 0.1
 """For answers to be kept: repeats through this gateway take them along at once."""
 
 _SET: Final = b"*5\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$2\r\nPX\r\n$%d\r\n%d\r\n"
@@ -72,13 +72,24 @@ class Look:
         self.has_left = False
 
 
-class Keep(NamedTuple):
+class Keep(msgspec.Struct, gc=False):
     """Keeps an answer; it is only written down when it leaves, with others."""
 
-    key: bytes
-    entry: "tuple[int, str, str, str, int, bytes, bytes]"
-    """The fields of an Entry."""
-    is_wanted: bool = True
+    is_wanted: ClassVar[bool] = True
+
+    tenant_id: str
+    request_id: str
+    # The fields of an Entry.
+    shard: str
+    incarnation: str
+    scope: str
+    method: int
+    request: bytes
+    response: bytes
+
+    @property
+    def key(self) -> bytes:
+        return key_of(self.tenant_id, self.request_id)
 
 
 class Drop(NamedTuple):
@@ -122,20 +133,10 @@ class ReplayStore:
         look = Look(key, heard)
         return look if self._tick.ask(look, soon=soon) else None
 
-    def keep(
-        self,
-        key: bytes,
-        shard: str,
-        incarnation: str,
-        scope: str,
-        method: int,
-        request: bytes,
-        response: bytes,
-    ) -> None:
-        """Keep an answer for some time, if that can be; the fields are those of an Entry."""
-        if len(response) <= ANSWER_BYTES_MAX:
-            fields = (_VERSION, shard, incarnation, scope, method, request, response)
-            self._tick.ask(Keep(key, fields))
+    def keep(self, keep: Keep) -> None:
+        """Keep an answer for some time, if that can be."""
+        if len(keep.response) <= ANSWER_BYTES_MAX:
+            self._tick.ask(keep)
 
     def drop(self, key: bytes) -> None:
         """Take this gateway's mark away."""
@@ -152,7 +153,15 @@ class ReplayStore:
         for item in items:
             key = item.key
             if type(item) is Keep:
-                value = self._seal.close(key, _encode(item.entry))
+                value = self._seal.close(
+                    key,
+                    _encode(
+                        (
+                            *(_VERSION, item.shard, item.incarnation, item.scope),
+                            *(item.method, item.request, item.response),
+                        )
+                    ),
+                )
                 keeps.append(_SET % (len(key), key, len(value), value, digits, milliseconds))
             elif type(item) is Look:
                 item.has_left = True
