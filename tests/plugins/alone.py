@@ -16,6 +16,7 @@ FILES: Final = (
     "acceptance/test_held_lane.py",
     "acceptance/test_lanes_handover.py",
     "acceptance/test_lanes_takeover.py",
+    "acceptance/test_moves.py",
     "acceptance/test_overload.py",
     "acceptance/test_shards.py",
     "acceptance/test_upgrade.py",
