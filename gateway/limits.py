@@ -58,9 +58,7 @@ class Bucket:
         return self._full_at <= now and not self.is_queued
 
     def queue(self, store: RateStore) -> None:
-        """Let the other gateways know soon."""
-        if self.is_queued:
-            return
+        """Let the other gateways know soon; for a bucket that is not queued already."""
         self.is_queued = store.sync(self)
         if not self.is_queued:
             self._unreported = 0
