@@ -81,8 +81,7 @@ BARS: Final = (
     Bar("scenarios.cross_shard.ratio", least=0.45),
     Bar("scenarios.replay_redis.ratio", least=1.3),
     Bar("scenarios.replay_redis.statements", most=0),
-    # Those whose look-up took longer than a call may wait for Redis go to their lane.
-    Bar("scenarios.replay_redis.lane_share", most=0.001),
+    Bar("scenarios.replay_redis.lane_commands", most=0),
     Bar("scenarios.reads_replica.replica_share", least=0.95),
     Bar("scenarios.redis_on.ratio", least=0.9),
     Bar("scenarios.redis_killed.normal_after_kill_ms", most=2_000),

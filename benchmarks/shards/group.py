@@ -20,7 +20,7 @@ from deploy.local import database
 GROUP: Final = "shards"
 IDLE_SECONDS_MIN: Final = 3.0
 SUMMED: Final = ("statements", "lane_commands", "from_cache")
-WORST: Final = ("lane_share", "normal_after_kill_ms", "normal_after_return_ms", "in_flight_at_end")
+WORST: Final = ("normal_after_kill_ms", "normal_after_return_ms", "in_flight_at_end")
 MEDIANS: Final = ("replica_share", "crossing_p50_ms", "crossing_p99_ms")
 
 

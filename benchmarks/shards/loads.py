@@ -94,12 +94,10 @@ class Replaying:
     def figures(self, found: dict[str, Any]) -> dict[str, Any]:
         before, after = self._seen
         more = after.since(before).beyond(self._idle)
-        commands = self._commands[1] - self._commands[0]
         return {
             "statements": sum(more.values()),
             "statement_kinds": sorted(more),
-            "lane_commands": commands,
-            "lane_share": commands / max(1, found["done"]),
+            "lane_commands": self._commands[1] - self._commands[0],
             "from_cache": self._from_cache[1] - self._from_cache[0],
         }
 

@@ -20,7 +20,7 @@ WHAT_IS_ASKED = {bar.path: bar for bar in BARS}
 GOOD = {
     "scenarios": {
         "cross_shard": {"ratio": 0.45},
-        "replay_redis": {"ratio": 1.3, "statements": 0, "lane_share": 0},
+        "replay_redis": {"ratio": 1.3, "statements": 0, "lane_commands": 0},
         "reads_replica": {"replica_share": 1.0},
         "redis_on": {"ratio": 0.9},
         "redis_killed": {"normal_after_kill_ms": 2_000, "normal_after_return_ms": 0},
