@@ -215,12 +215,15 @@ class Replays:
                 Keep(
                     ticket.principal.tenant_id,
                     ticket.request_id,
-                    ticket.lookups.shard,
-                    incarnation,
-                    ticket.scope,
-                    ticket.method,
-                    ticket.request,
-                    response,
+                    Entry(
+                        kept.VERSION,
+                        ticket.lookups.shard,
+                        incarnation,
+                        ticket.scope,
+                        ticket.method,
+                        ticket.request,
+                        response,
+                    ),
                 )
             )
             if ticket.looked_up is not None:

@@ -24,7 +24,8 @@ _TAGS: Final = 64
 """Groups of keys, each in one slot of a Cluster: so many calls a turn at most."""
 
 _MARKED: Final = b"?"
-_VERSION: Final = 2
+VERSION: Final = 2
+"""Of an Entry; one of another version is none."""
 
 _LINGER_SECONDS: Final = 0.1
 """For answers to be kept: repeats through this gateway take them along at once."""
@@ -32,7 +33,7 @@ _LINGER_SECONDS: Final = 0.1
 _SET: Final = b"*5\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n$2\r\nPX\r\n$%d\r\n%d\r\n"
 
 
-class Entry(msgspec.Struct, frozen=True, array_like=True):
+class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An answer as it is kept."""
 
     version: int
@@ -79,13 +80,7 @@ class Keep(msgspec.Struct, gc=False):
 
     tenant_id: str
     request_id: str
-    # The fields of an Entry.
-    shard: str
-    incarnation: str
-    scope: str
-    method: int
-    request: bytes
-    response: bytes
+    entry: Entry
 
     @property
     def key(self) -> bytes:
@@ -135,7 +130,7 @@ class ReplayStore:
 
     def keep(self, keep: Keep) -> None:
         """Keep an answer for some time, if that can be."""
-        if len(keep.response) <= ANSWER_BYTES_MAX:
+        if len(keep.entry.response) <= ANSWER_BYTES_MAX:
             self._tick.ask(keep)
 
     def drop(self, key: bytes) -> None:
@@ -153,15 +148,7 @@ class ReplayStore:
         for item in items:
             key = item.key
             if type(item) is Keep:
-                value = self._seal.close(
-                    key,
-                    _encode(
-                        (
-                            *(_VERSION, item.shard, item.incarnation, item.scope),
-                            *(item.method, item.request, item.response),
-                        )
-                    ),
-                )
+                value = self._seal.close(key, _encode(item.entry))
                 keeps.append(_SET % (len(key), key, len(value), value, digits, milliseconds))
             elif type(item) is Look:
                 item.has_left = True
@@ -191,4 +178,4 @@ class ReplayStore:
             entry = _decode(body)
         except msgspec.MsgspecError:
             return None
-        return entry if entry.version == _VERSION else None
+        return entry if entry.version == VERSION else None
