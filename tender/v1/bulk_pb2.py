@@ -22,23 +22,28 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14tender/v1/bulk.proto\x12\ttender.v1\"/\n\x1bRawAuthorizePaymentsRequest\x12\x10\n\x08requests\x18\x01 \x03(\x0c\"{\n\x11RawPaymentCommand\x12\x13\n\tauthorize\x18\x01 \x01(\x0cH\x00\x12\x11\n\x07\x63\x61pture\x18\x02 \x01(\x0cH\x00\x12\x0e\n\x04void\x18\x03 \x01(\x0cH\x00\x12\x10\n\x06refund\x18\x04 \x01(\x0cH\x00\x12\x11\n\x07reverse\x18\x05 \x01(\x0cH\x00\x42\t\n\x07\x63ommand\"J\n\x18RawStreamPaymentsRequest\x12.\n\x08\x63ommands\x18\x01 \x03(\x0b\x32\x1c.tender.v1.RawPaymentCommand\"\xb8\x01\n\x11RawPaymentOutcome\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x14\n\nauthorized\x18\x02 \x01(\x0cH\x00\x12\x12\n\x08\x63\x61ptured\x18\x03 \x01(\x0cH\x00\x12\x10\n\x06voided\x18\x04 \x01(\x0cH\x00\x12\x12\n\x08refunded\x18\x05 \x01(\x0cH\x00\x12\x12\n\x08reversed\x18\x06 \x01(\x0cH\x00\x12\x0f\n\x05\x65rror\x18\x07 \x01(\x0cH\x00\x12\x10\n\x08replayed\x18\x08 \x01(\x08\x42\x08\n\x06result\"D\n\x12RawPaymentOutcomes\x12.\n\x08outcomes\x18\x01 \x03(\x0b\x32\x1c.tender.v1.RawPaymentOutcomeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14tender/v1/bulk.proto\x12\ttender.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"/\n\x1bRawAuthorizePaymentsRequest\x12\x10\n\x08requests\x18\x01 \x03(\x0c\"{\n\x11RawPaymentCommand\x12\x13\n\tauthorize\x18\x01 \x01(\x0cH\x00\x12\x11\n\x07\x63\x61pture\x18\x02 \x01(\x0cH\x00\x12\x0e\n\x04void\x18\x03 \x01(\x0cH\x00\x12\x10\n\x06refund\x18\x04 \x01(\x0cH\x00\x12\x11\n\x07reverse\x18\x05 \x01(\x0cH\x00\x42\t\n\x07\x63ommand\"J\n\x18RawStreamPaymentsRequest\x12.\n\x08\x63ommands\x18\x01 \x03(\x0b\x32\x1c.tender.v1.RawPaymentCommand\"\xb8\x01\n\x11RawPaymentOutcome\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x14\n\nauthorized\x18\x02 \x01(\x0cH\x00\x12\x12\n\x08\x63\x61ptured\x18\x03 \x01(\x0cH\x00\x12\x10\n\x06voided\x18\x04 \x01(\x0cH\x00\x12\x12\n\x08refunded\x18\x05 \x01(\x0cH\x00\x12\x12\n\x08reversed\x18\x06 \x01(\x0cH\x00\x12\x0f\n\x05\x65rror\x18\x07 \x01(\x0cH\x00\x12\x10\n\x08replayed\x18\x08 \x01(\x08\x42\x08\n\x06result\"D\n\x12RawPaymentOutcomes\x12.\n\x08outcomes\x18\x01 \x03(\x0b\x32\x1c.tender.v1.RawPaymentOutcome\"*\n\x17RawSubmitPaymentRequest\x12\x0f\n\x07\x63ommand\x18\x01 \x01(\x0c\"\xbb\x01\n\x11RawCommandOutcome\x12\x14\n\x0coperation_id\x18\x01 \x01(\t\x12\x16\n\x0eschema_version\x18\x02 \x01(\x05\x12\x11\n\ttenant_id\x18\x03 \x01(\t\x12\x13\n\x0bmerchant_id\x18\x04 \x01(\t\x12\x0e\n\x06method\x18\x05 \x01(\t\x12/\n\x0b\x61\x63\x63\x65pt_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07outcome\x18\x07 \x01(\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tender.v1.bulk_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RAWAUTHORIZEPAYMENTSREQUEST']._serialized_start=35
-  _globals['_RAWAUTHORIZEPAYMENTSREQUEST']._serialized_end=82
-  _globals['_RAWPAYMENTCOMMAND']._serialized_start=84
-  _globals['_RAWPAYMENTCOMMAND']._serialized_end=207
-  _globals['_RAWSTREAMPAYMENTSREQUEST']._serialized_start=209
-  _globals['_RAWSTREAMPAYMENTSREQUEST']._serialized_end=283
-  _globals['_RAWPAYMENTOUTCOME']._serialized_start=286
-  _globals['_RAWPAYMENTOUTCOME']._serialized_end=470
-  _globals['_RAWPAYMENTOUTCOMES']._serialized_start=472
-  _globals['_RAWPAYMENTOUTCOMES']._serialized_end=540
+  _globals['_RAWAUTHORIZEPAYMENTSREQUEST']._serialized_start=68
+  _globals['_RAWAUTHORIZEPAYMENTSREQUEST']._serialized_end=115
+  _globals['_RAWPAYMENTCOMMAND']._serialized_start=117
+  _globals['_RAWPAYMENTCOMMAND']._serialized_end=240
+  _globals['_RAWSTREAMPAYMENTSREQUEST']._serialized_start=242
+  _globals['_RAWSTREAMPAYMENTSREQUEST']._serialized_end=316
+  _globals['_RAWPAYMENTOUTCOME']._serialized_start=319
+  _globals['_RAWPAYMENTOUTCOME']._serialized_end=503
+  _globals['_RAWPAYMENTOUTCOMES']._serialized_start=505
+  _globals['_RAWPAYMENTOUTCOMES']._serialized_end=573
+  _globals['_RAWSUBMITPAYMENTREQUEST']._serialized_start=575
+  _globals['_RAWSUBMITPAYMENTREQUEST']._serialized_end=617
+  _globals['_RAWCOMMANDOUTCOME']._serialized_start=620
+  _globals['_RAWCOMMANDOUTCOME']._serialized_end=807
 # @@protoc_insertion_point(module_scope)

@@ -1,3 +1,6 @@
+import datetime
+
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -57,3 +60,27 @@ class RawPaymentOutcomes(_message.Message):
     OUTCOMES_FIELD_NUMBER: _ClassVar[int]
     outcomes: _containers.RepeatedCompositeFieldContainer[RawPaymentOutcome]
     def __init__(self, outcomes: _Optional[_Iterable[_Union[RawPaymentOutcome, _Mapping]]] = ...) -> None: ...
+
+class RawSubmitPaymentRequest(_message.Message):
+    __slots__ = ("command",)
+    COMMAND_FIELD_NUMBER: _ClassVar[int]
+    command: bytes
+    def __init__(self, command: _Optional[bytes] = ...) -> None: ...
+
+class RawCommandOutcome(_message.Message):
+    __slots__ = ("operation_id", "schema_version", "tenant_id", "merchant_id", "method", "accept_time", "outcome")
+    OPERATION_ID_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_VERSION_FIELD_NUMBER: _ClassVar[int]
+    TENANT_ID_FIELD_NUMBER: _ClassVar[int]
+    MERCHANT_ID_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    ACCEPT_TIME_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    operation_id: str
+    schema_version: int
+    tenant_id: str
+    merchant_id: str
+    method: str
+    accept_time: _timestamp_pb2.Timestamp
+    outcome: bytes
+    def __init__(self, operation_id: _Optional[str] = ..., schema_version: _Optional[int] = ..., tenant_id: _Optional[str] = ..., merchant_id: _Optional[str] = ..., method: _Optional[str] = ..., accept_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., outcome: _Optional[bytes] = ...) -> None: ...

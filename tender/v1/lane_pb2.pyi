@@ -72,7 +72,7 @@ class Principal(_message.Message):
     def __init__(self, tenant_id: _Optional[str] = ..., merchant_id: _Optional[str] = ..., operator: bool = ...) -> None: ...
 
 class Command(_message.Message):
-    __slots__ = ("correlation_id", "method", "request", "principal", "timeout_ms", "risk_verdict", "bulk")
+    __slots__ = ("correlation_id", "method", "request", "principal", "timeout_ms", "risk_verdict", "bulk", "background")
     CORRELATION_ID_FIELD_NUMBER: _ClassVar[int]
     METHOD_FIELD_NUMBER: _ClassVar[int]
     REQUEST_FIELD_NUMBER: _ClassVar[int]
@@ -80,6 +80,7 @@ class Command(_message.Message):
     TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
     RISK_VERDICT_FIELD_NUMBER: _ClassVar[int]
     BULK_FIELD_NUMBER: _ClassVar[int]
+    BACKGROUND_FIELD_NUMBER: _ClassVar[int]
     correlation_id: int
     method: Method
     request: bytes
@@ -87,7 +88,8 @@ class Command(_message.Message):
     timeout_ms: int
     risk_verdict: RiskVerdict
     bulk: bool
-    def __init__(self, correlation_id: _Optional[int] = ..., method: _Optional[_Union[Method, str]] = ..., request: _Optional[bytes] = ..., principal: _Optional[_Union[Principal, _Mapping]] = ..., timeout_ms: _Optional[int] = ..., risk_verdict: _Optional[_Union[RiskVerdict, str]] = ..., bulk: bool = ...) -> None: ...
+    background: bool
+    def __init__(self, correlation_id: _Optional[int] = ..., method: _Optional[_Union[Method, str]] = ..., request: _Optional[bytes] = ..., principal: _Optional[_Union[Principal, _Mapping]] = ..., timeout_ms: _Optional[int] = ..., risk_verdict: _Optional[_Union[RiskVerdict, str]] = ..., bulk: bool = ..., background: bool = ...) -> None: ...
 
 class FieldProblem(_message.Message):
     __slots__ = ("field", "description")
