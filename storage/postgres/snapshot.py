@@ -98,7 +98,15 @@ class PostgresSnapshot:
         await self.newest()
         return any(self._buckets is None or self._buckets.has(row["bucket"]) for row in found)
 
-    INCARNATION = "SELECT incarnation FROM journal WHERE seq = $1"
+    # A row that is archived is known by its range, which is of one history.
+    INCARNATION = """
+        SELECT incarnation FROM journal WHERE seq = $1
+        UNION ALL
+        SELECT incarnation FROM journal_ranges
+         WHERE first_seq = (SELECT max(first_seq) FROM journal_ranges WHERE first_seq <= $1)
+               AND last_seq >= $1
+         LIMIT 1
+    """
 
     async def standing(self, token: ReadToken) -> Standing:
         """Say whether this history has the commit that a token names."""

@@ -1,0 +1,1 @@
+"""Kafka: what is published there and read from there."""
