@@ -1,7 +1,10 @@
 """Puts the checks together: one snapshot, one reading of the journal with the tables beside it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
+from storage.archive.manifest import Manifest, Noted
+from storage.archive.ports import Damaged, Files
+from storage.archive.reader import ArchiveReader
 from storage.verify.accounts import AccountsCheck, MerchantsCheck
 from storage.verify.buckets import BucketsCheck
 from storage.verify.journal import Anchor, ChainCheck, JournalRow, Lane
@@ -10,7 +13,9 @@ from storage.verify.payments import PaymentsCheck
 from storage.verify.report import Head, Report
 from storage.verify.requests import RequestsCheck
 from storage.verify.tables import (
+    HAS_ARCHIVE,
     JOURNAL_ROWS_PER_CHUNK,
+    SELECT_FIRST,
     SELECT_HEAD,
     SELECT_JOURNAL,
     SELECT_LANES,
@@ -24,17 +29,33 @@ Progress = Callable[[str, int, int], None]
 """Told the phase, how much of it is done, and how much there is."""
 
 
+class ArchiveNeeded(Exception):
+    """Rows of the journal are not in its table, and no archive was given to read them from."""
+
+
 async def verify(
-    dsn: str, on_progress: Progress | None = None, *, anchors: tuple[Anchor, ...] = ()
+    dsn: str,
+    on_progress: Progress | None = None,
+    *,
+    anchors: tuple[Anchor, ...] = (),
+    archive: Files | None = None,
 ) -> Report:
     """Check everything in one read-only snapshot, while the lane may go on writing.
 
     A login that may only read (tender_reader) is enough. Better on a replica: a snapshot that
     stays open long keeps a primary from cleaning up. An anchor is a journal row that is known from
     before (a former report's head): with one, a journal that was cut off or written anew shows.
+    Rows that were archived are read from there, so that everything is folded from the first one
+    on. Raises ArchiveNeeded, or ArchiveAway.
     """
     async with snapshot(dsn) as connection:
-        run = await Run.open(connection, on_progress or _silent, anchors)
+        noted: Sequence[Noted] = ()
+        if await connection.fetchval(HAS_ARCHIVE):
+            noted = await Manifest(connection).ranges()
+        # The end of each range as the database knows it: a file that was exchanged shows.
+        ends = tuple(Anchor(one.last_seq, one.last_hash) for one in noted)
+        run = await Run.open(connection, on_progress or _silent, (*ends, *anchors))
+        await run.read_archive(archive, noted)
         await run.read_journal()
         return await run.finish()
 
@@ -80,6 +101,32 @@ class Run:
     _legs: LegsCheck
     _transfers: TransfersCheck
     _refunds: RefundsCheck
+
+    async def read_archive(self, archive: Files | None, noted: Sequence[Noted]) -> None:
+        """Walk the rows before those of the table."""
+        through: int = await self._connection.fetchval(SELECT_FIRST) - 1
+        if through == 0 or not noted:
+            return
+        if archive is None:
+            raise ArchiveNeeded(f"rows 1 to {through:,} of the journal are archived")
+        try:
+            async for part in ArchiveReader(archive, noted).rows(0, through):
+                for before, found in part:
+                    await self._batch(
+                        JournalRow(
+                            found.seq,
+                            found.epoch,
+                            found.incarnation,
+                            found.body,
+                            before,
+                            found.hash,
+                            found.created_at,
+                        )
+                    )
+                self._on_progress("archive", part[-1][1].seq, through)
+        except Damaged as error:
+            # What cannot be read is missing, and the rest is checked all the same.
+            self._chain.tally.breach(f"archive: {error}")
 
     async def read_journal(self) -> None:
         """Walk the journal; each batch pulls the rows that it wrote."""

@@ -15,6 +15,7 @@ import msgspec
 
 from processor.domain.copies import home_of_key
 from processor.domain.view import Key as StoredKey
+from storage.archive.ports import Files
 from storage.postgres import rows
 from storage.verify.buckets import SELECT_BUCKETS
 from storage.verify.journal import Anchor
@@ -89,6 +90,7 @@ async def verify_shards(
     on_progress: Progress | None = None,
     *,
     anchors: Mapping[str, tuple[Anchor, ...]] | None = None,
+    archive: Files | None = None,
 ) -> ShardsReport:
     """Check each shard by itself, one after the other, and then all of them together.
 
@@ -98,7 +100,8 @@ async def verify_shards(
     for dsn in dsns:
         async with snapshot(dsn) as connection:
             name = await _name(connection)
-        reports.append(await verify(dsn, on_progress, anchors=(anchors or {}).get(name, ())))
+        known = (anchors or {}).get(name, ())
+        reports.append(await verify(dsn, on_progress, anchors=known, archive=archive))
     async with AsyncExitStack() as stack:
         shards = []
         for dsn in dsns:

@@ -50,6 +50,8 @@ REFUND_COLUMNS: Final = (*Refund._fields, "seq")
 
 SELECT_LANES: Final = "SELECT shard, epoch, incarnation FROM lanes ORDER BY shard"
 SELECT_HEAD: Final = "SELECT coalesce(max(seq), 0) FROM journal"
+SELECT_FIRST: Final = "SELECT coalesce(min(seq), 1) FROM journal"
+HAS_ARCHIVE: Final = "SELECT to_regclass('journal_ranges') IS NOT NULL"
 SELECT_JOURNAL: Final = """
 SELECT seq, epoch, incarnation, body, previous_hash, hash, created_at
 FROM journal
