@@ -1,0 +1,1 @@
+"""Consumers of events: the chassis, what it stands on, and the dead-letter queue."""
