@@ -57,6 +57,7 @@ class Caller:
         timeout_seconds: float = 30.0,
         denied: bool = False,
         bulk: bool = False,
+        background: bool = False,
     ) -> "asyncio.Future[Reply]":
         """Submit a request; the future gets the lane's reply."""
         method, _ = METHODS[type(request)]
@@ -84,6 +85,7 @@ class Caller:
                 size=len(envelope.request),
                 deadline=time.monotonic() + timeout_seconds,
                 bulk=bulk,
+                background=background,
             )
         )
         return future

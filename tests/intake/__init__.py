@@ -1,0 +1,1 @@
+"""The asynchronous way in: commands by way of Kafka."""
