@@ -1,0 +1,1 @@
+"""Webhooks: what happened to payments, told to merchants by signed HTTPS calls."""
