@@ -28,6 +28,8 @@ class Command:
         "times_sent",
     )
     is_bulk = False
+    # Of those that come in bulk, it gives way to all others.
+    is_background = False
     # Where a bulk command goes; a single one is sent there at once.
     lane: "LaneClient"
     # Its part in the replay cache, if it has one.

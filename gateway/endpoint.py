@@ -5,8 +5,8 @@ Answers are bytes too: what the lane encoded goes to the caller without being pa
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Protocol
 
 from google.protobuf.message import DecodeError
@@ -75,6 +75,14 @@ class Queries(Protocol):
     ) -> bytes: ...
 
 
+class Service(Protocol):
+    """Where calls go that a service behind Kafka answers."""
+
+    async def call(
+        self, method: str, request: bytes, principal: lane_pb2.Principal, timeout_seconds: float
+    ) -> bytes: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Backends:
     """What carries calls out, and the longest that each kind may take."""
@@ -88,6 +96,8 @@ class Backends:
     replays: Replays | None = None
     # Without them callers are held to no rate.
     limits: Limits | None = None
+    # Services behind Kafka, by name; those that are not here are not installed.
+    services: Mapping[str, Service] = field(default_factory=dict)
 
 
 class Endpoint:

@@ -6,6 +6,7 @@ from gateway import access, endpoint, identity, methods, settlement
 from gateway.batches import BatchEndpoint
 from gateway.endpoint import Backends, CommandEndpoint, Endpoint, QueryEndpoint
 from gateway.errors import Refused
+from gateway.forwarding import ForwardEndpoint
 from gateway.identity import Identity
 from gateway.streams import Streams
 from kit import metrics
@@ -63,6 +64,10 @@ class Front:
 
 
 def _endpoint(route: methods.Route, backends: Backends) -> Endpoint:
+    if isinstance(route, methods.Forwarded):
+        return ForwardEndpoint(
+            route, backends.services, backends.limits, backends.write_timeout_seconds
+        )
     if not isinstance(route, methods.Method):
         return BatchEndpoint(backends)
     if route.number in settlement.METHODS:

@@ -376,6 +376,8 @@ class LaneClient:
                     sent.principal.CopyFrom(principal)
                 if command.is_bulk:
                     sent.bulk = True
+                    if command.is_background:
+                        sent.background = True
             taken += 1
         del self._unsent[:taken]
         if not self._unsent:

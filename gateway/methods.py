@@ -9,7 +9,17 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from tender.v1 import account_pb2, lane_pb2, merchant_pb2, payment_pb2, request_pb2
+from tender.v1 import (
+    account_pb2,
+    lane_pb2,
+    merchant_pb2,
+    notification_pb2,
+    operation_pb2,
+    payment_pb2,
+    reporting_pb2,
+    request_pb2,
+    webhook_pb2,
+)
 
 MERCHANT: Final = "merchant"
 SERVICE: Final = "service"
@@ -40,6 +50,30 @@ ALLOWED: Final[dict[str, tuple[str, ...]]] = {
     "GetMerchant": (SERVICE, MERCHANT, OPERATOR),
     "UpdateMerchant": (OPERATOR,),
     "GetRequest": (SERVICE, OPERATOR),
+    "GetMerchantReport": (SERVICE, MERCHANT, OPERATOR),
+    "SearchPayments": (SERVICE, MERCHANT, OPERATOR),
+    "GetAccountStatement": (SERVICE, MERCHANT, OPERATOR),
+    "ExportPayments": (SERVICE, MERCHANT, OPERATOR),
+    "ExportStatement": (SERVICE, MERCHANT, OPERATOR),
+    "GetReportingStatus": (SERVICE, MERCHANT, OPERATOR),
+    "PutNotificationContact": (SERVICE, MERCHANT, OPERATOR),
+    "GetNotificationContact": (SERVICE, MERCHANT, OPERATOR),
+    "DeleteNotificationContact": (SERVICE, MERCHANT, OPERATOR),
+    "PutNotificationTemplate": (OPERATOR,),
+    "ListNotificationTemplates": (SERVICE, OPERATOR),
+    "PreviewNotificationTemplate": (SERVICE, OPERATOR),
+    "ListNotifications": (SERVICE, MERCHANT, OPERATOR),
+    "ResendNotification": (SERVICE, MERCHANT, OPERATOR),
+    "CreateWebhookEndpoint": (SERVICE, MERCHANT, OPERATOR),
+    "GetWebhookEndpoint": (SERVICE, MERCHANT, OPERATOR),
+    "ListWebhookEndpoints": (SERVICE, MERCHANT, OPERATOR),
+    "UpdateWebhookEndpoint": (SERVICE, MERCHANT, OPERATOR),
+    "DeleteWebhookEndpoint": (SERVICE, MERCHANT, OPERATOR),
+    "RotateWebhookSecret": (SERVICE, MERCHANT, OPERATOR),
+    "ListWebhookDeliveries": (SERVICE, MERCHANT, OPERATOR),
+    "RedeliverWebhook": (SERVICE, MERCHANT, OPERATOR),
+    "SubmitPayment": (SERVICE, MERCHANT),
+    "GetOperation": (SERVICE, MERCHANT, OPERATOR),
 }
 
 # Methods that carry many payment commands; each command is checked as its own method is.
@@ -52,6 +86,14 @@ _PUBLIC: Final[tuple[tuple[ModuleType, str], ...]] = (
     (merchant_pb2, "MerchantService"),
     (request_pb2, "RequestService"),
 )
+
+FORWARDED: Final[tuple[tuple[str, ModuleType, str], ...]] = (
+    ("reporting", reporting_pb2, "ReportingService"),
+    ("notifications", notification_pb2, "NotificationService"),
+    ("webhooks", webhook_pb2, "WebhookService"),
+    ("operations", operation_pb2, "OperationService"),
+)
+"""Which service of ours answers which public service: its name, and the contract's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +117,13 @@ class Method(Route):
         return self.number >= _FIRST_READ
 
 
+@dataclass(frozen=True, slots=True)
+class Forwarded(Route):
+    """A public method that a service behind Kafka answers."""
+
+    service: str
+
+
 def _services() -> tuple[ServiceDescriptor, ...]:
     return tuple(module.DESCRIPTOR.services_by_name[name] for module, name in _PUBLIC)
 
@@ -93,14 +142,41 @@ def _route(service: ServiceDescriptor, method: MethodDescriptor) -> Route:
     return Method(path, name, allowed, number, GetMessageClass(method.input_type))
 
 
+def _forwarded(service: str, contract: ServiceDescriptor) -> list[Forwarded]:
+    return [
+        Forwarded(
+            f"/{contract.full_name}/{method.name}",
+            method.name,
+            frozenset(ALLOWED[method.name]),
+            service,
+        )
+        for method in contract.methods
+    ]
+
+
+def _forwarded_services() -> tuple[tuple[str, ServiceDescriptor], ...]:
+    return tuple(
+        (service, module.DESCRIPTOR.services_by_name[name]) for service, module, name in FORWARDED
+    )
+
+
 def _upper_snake(name: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).upper()
 
 
-SERVICE_NAMES: Final = tuple(service.full_name for service in _services())
-ROUTES: Final[dict[str, Route]] = {
-    route.path: route for service in _services() for route in _routes(service)
-}
+SERVICE_NAMES: Final = tuple(
+    contract.full_name
+    for contract in (*_services(), *(contract for _, contract in _forwarded_services()))
+)
+_FOUND: Final[list[Route]] = [
+    *(route for contract in _services() for route in _routes(contract)),
+    *(
+        route
+        for service, contract in _forwarded_services()
+        for route in _forwarded(service, contract)
+    ),
+]
+ROUTES: Final[dict[str, Route]] = {route.path: route for route in _FOUND}
 METHODS: Final[dict[str, Method]] = {
     path: route for path, route in ROUTES.items() if isinstance(route, Method)
 }

@@ -153,6 +153,33 @@ REASONS: Final[dict[str, Reason]] = {
     "ACCOUNT_UNKNOWN": Reason(_Code.NOT_FOUND, True, "There is no such account.", _CHECK_ID),
     "PAYMENT_UNKNOWN": Reason(_Code.NOT_FOUND, True, "There is no such payment.", _CHECK_ID),
     "MERCHANT_UNKNOWN": Reason(_Code.NOT_FOUND, True, "There is no such merchant.", _CHECK_ID),
+    "WEBHOOK_ENDPOINT_UNKNOWN": Reason(
+        _Code.NOT_FOUND, True, "There is no such webhook endpoint.", _CHECK_ID
+    ),
+    "WEBHOOK_DELIVERY_UNKNOWN": Reason(
+        _Code.NOT_FOUND,
+        True,
+        "The endpoint has no such delivery, or has it no more.",
+        "Check the id; deliveries are kept for some days.",
+    ),
+    "WEBHOOK_URL_REFUSED": Reason(
+        _Code.INVALID_ARGUMENT,
+        True,
+        "Webhooks are not sent to this URL.",
+        "Correct the URL as BadRequest says; the metadata names the cause.",
+    ),
+    "WEBHOOK_ENDPOINT_LIMIT": Reason(
+        _Code.FAILED_PRECONDITION,
+        True,
+        "The merchant or the tenant has as many webhook endpoints as it may.",
+        "Delete one first.",
+    ),
+    "WEBHOOK_ENDPOINT_DISABLED": Reason(
+        _Code.FAILED_PRECONDITION,
+        True,
+        "The webhook endpoint is disabled.",
+        "Enable it with UpdateWebhookEndpoint, then redeliver.",
+    ),
     "REQUEST_ID_REUSED": Reason(
         _Code.ALREADY_EXISTS,
         True,
@@ -273,6 +300,77 @@ REASONS: Final[dict[str, Reason]] = {
         _REPEAT_LATER,
         retry_delay_ms=500,
         undecided=True,
+    ),
+    "SEARCH_TOO_WIDE": Reason(
+        _Code.RESOURCE_EXHAUSTED,
+        True,
+        "A report would have to look through more than is looked through for one answer.",
+        "Narrow it: a shorter time, a currency, a payer.",
+    ),
+    "SERVICE_UNAVAILABLE": Reason(
+        _Code.UNAVAILABLE,
+        False,
+        "The service that answers this does not answer just now.",
+        _REPEAT_LATER,
+        retry_delay_ms=1_000,
+        undecided=True,
+    ),
+    "CONTACT_UNKNOWN": Reason(
+        _Code.NOT_FOUND, True, "There is no contact of this user.", _CHECK_ID
+    ),
+    "NOTIFICATION_UNKNOWN": Reason(
+        _Code.NOT_FOUND, True, "There is no message with this id.", _CHECK_ID
+    ),
+    "NOTIFICATION_STATE": Reason(
+        _Code.FAILED_PRECONDITION,
+        True,
+        "The message is still to be sent, or its text is erased.",
+        "Wait until it is sent or has failed; a text that is erased is gone.",
+    ),
+    "TEMPLATE_UNKNOWN": Reason(
+        _Code.NOT_FOUND,
+        True,
+        "There is no template for this type, channel and language.",
+        "Put one, or look at those that there are.",
+    ),
+    "TEMPLATE_BROKEN": Reason(
+        _Code.INVALID_ARGUMENT,
+        True,
+        "The template cannot be filled in with a sample of its type.",
+        "Correct what BadRequest names.",
+    ),
+    "SERVICE_ABSENT": Reason(
+        _Code.UNIMPLEMENTED,
+        True,
+        "The service that answers this is not installed here.",
+        "Ask whoever runs this Tender for it.",
+    ),
+    "COMMANDS_NOT_DURABLE": Reason(
+        _Code.FAILED_PRECONDITION,
+        True,
+        "Nothing that is accepted to be carried out later would be kept: Kafka is in memory only.",
+        "Call the command's own method, or ask whoever runs this Tender for a durable Kafka.",
+    ),
+    "COMMANDS_UNAVAILABLE": Reason(
+        _Code.UNAVAILABLE,
+        False,
+        "Kafka does not take the command just now; it was not accepted.",
+        _REPEAT_LATER,
+        retry_delay_ms=1_000,
+        undecided=True,
+    ),
+    "OPERATION_UNKNOWN": Reason(
+        _Code.NOT_FOUND,
+        True,
+        "There is no such operation, or its outcome is no longer kept.",
+        _CHECK_ID,
+    ),
+    "OPERATION_LOST": Reason(
+        _Code.DATA_LOSS,
+        False,
+        "The command was accepted, but its record was passed over: Kafka lost it, or it is among "
+        "the dead letters.",
+        "Submit it again with the same request_id, and tell the operator.",
     ),
     "BUCKET_ELSEWHERE": Reason(
         _Code.UNAVAILABLE,

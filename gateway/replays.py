@@ -14,7 +14,15 @@ import msgspec
 from gateway import methods
 from kit import fingerprint, metrics
 from storage.redis import replays as kept
-from storage.redis.replays import Entry, Found, Keep, Look, ReplayStore, UnderWay
+from storage.redis.replays import (
+    Entry,
+    Found,
+    Keep,
+    Look,
+    ReplayStore,
+    Unanswered,
+    UnderWay,
+)
 from tender.v1 import lane_pb2
 
 if TYPE_CHECKING:
@@ -35,6 +43,9 @@ POLL_SECONDS_MAX: Final = 0.032
 WAITERS_MAX: Final = 2_000
 
 _REUSED: Final = "REQUEST_ID_REUSED"
+# Why calls go to their lanes unlooked: Redis is not asked just now, or did not answer in time.
+_AWAY: Final = "away"
+_UNANSWERED: Final = "unanswered"
 
 
 class Ticket(msgspec.Struct, eq=False):
@@ -132,6 +143,7 @@ class Replays:
     ) -> Ticket | None:
         """Return what a call needs to take part; None while there is no cache."""
         if not self._store.is_up:
+            metrics.REPLAY_IGNORED.labels(_AWAY).inc()
             return None
         return Ticket(self, method, request_id, request, principal)
 
@@ -158,7 +170,9 @@ class Replays:
             return
         self._stop_waiting(ticket)
         verdict = Verdict()
-        if found is not None:
+        if isinstance(found, Unanswered):
+            verdict = Verdict(ignored=_UNANSWERED)
+        elif found is not None:
             verdict = judge(found, ticket, lookups.shard, self._incarnation_of)
         if verdict.response is not None:
             self._note_share(is_repeat=True)

@@ -74,6 +74,35 @@ def payment_message(payment: Payment) -> payment_pb2.Payment:
     )
 
 
+def payment_bytes(payment: Payment) -> bytes:
+    """Return a payment as callers see it, serialized."""
+    return wire.payment(
+        payment,
+        state=_PAYMENT_STATE[payment.state],
+        capture_method=_CAPTURE_METHOD[payment.capture_method],
+        decline_reason=_DECLINE_REASON[payment.decline_reason],
+        refund_policy=_REFUND_POLICY[payment.fee_refund_policy],
+        metadata=_decode_metadata(payment.metadata) if payment.metadata else {},
+    )
+
+
+def account_bytes(account: Account) -> bytes:
+    """Return an account as callers see it, serialized."""
+    return wire.account(
+        account, kind=_ACCOUNT_KIND[account.kind], state=_ACCOUNT_STATE[account.state]
+    )
+
+
+def transfer_bytes(transfer: Transfer, remote_account_id: str = "") -> bytes:
+    """Return a posted transfer as callers see it, serialized."""
+    return wire.transfer(
+        transfer,
+        reason=_TRANSFER_REASON[transfer.reason],
+        state=account_pb2.Transfer.STATE_POSTED,
+        remote_account_id=remote_account_id,
+    )
+
+
 def refund_message(refund: Refund) -> payment_pb2.Refund:
     """Return a refund as callers see it."""
     return payment_pb2.Refund(
@@ -176,17 +205,8 @@ def transfer_message(
 
 def _payment(answer: Answer, read_token: str) -> bytes:
     """Return the response to an authorization, a capture or a void: they have one form."""
-    payment = answer.payment
-    assert payment is not None
-    body = wire.payment(
-        payment,
-        state=_PAYMENT_STATE[payment.state],
-        capture_method=_CAPTURE_METHOD[payment.capture_method],
-        decline_reason=_DECLINE_REASON[payment.decline_reason],
-        refund_policy=_REFUND_POLICY[payment.fee_refund_policy],
-        metadata=_decode_metadata(payment.metadata) if payment.metadata else {},
-    )
-    return wire.field(1, body) + wire.text(2, read_token)
+    assert answer.payment is not None
+    return wire.field(1, payment_bytes(answer.payment)) + wire.text(2, read_token)
 
 
 def _with_account(

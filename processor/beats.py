@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 import structlog
 
 from kit import metrics
+from processor.background import Background
 from processor.cache import Cache
 from processor.clock import LaneClock
 from processor.domain import ids, needs
@@ -128,6 +129,8 @@ class Beats:
         self._teller = teller
         self._serial = random.SystemRandom().randrange(ids.SERIAL_LIMIT // 2)
         self._batch_commands_max = self._count_max = batch_commands_max
+        self._background = Background()
+        self._background_waits: asyncio.TimerHandle | None = None
         self._open: OpenBatch | None = None
         self._flying: Batch | None = None
         self._unsettled: deque[OpenBatch] = deque()
@@ -263,11 +266,19 @@ class Beats:
         """Decide what is ready into the open batch, until that is full."""
         if self._is_mending or self._bucket_changes or not self._room.has_ready:
             return
+        background = self._background_room() if self._room.has_background else 0
+        if not background and not self._room.has_urgent:
+            return
         batch = self._open = self._open or self._new_batch()
         count_left = self._count_max - len(batch.replies)
         if count_left <= 0 or batch.size >= BATCH_BYTES_MAX:
             return
-        if not self._decide(self._room.take(count_left, BATCH_BYTES_MAX - batch.size), batch):
+        entries = self._room.take(count_left, BATCH_BYTES_MAX - batch.size, background)
+        if background:
+            batch.background += sum(entry.background for entry in entries)
+        if entries[0].request_key is not None and not entries[0].background:
+            self._background.caller_seen(time.monotonic())
+        if not self._decide(entries, batch):
             self._room.restart()
             self._signal()
         if len(batch.replies) >= self._count_max:
@@ -275,6 +286,23 @@ class Beats:
             sealed = batch.seal(self._flying.hash if self._flying else self.head)
             self._storage.prepare(self._opened.ownership, sealed)
         self._has_decided.set()
+
+    def _background_room(self) -> int:
+        """Return how many background commands the open batch may take now; look again in time."""
+        now = time.monotonic()
+        room = self._background.room(self._open.background if self._open else 0, now)
+        if room is None:
+            return self._count_max
+        seconds = self._background.seconds_left(now)
+        if seconds and not room and self._background_waits is None:
+            self._background_waits = asyncio.get_running_loop().call_later(
+                seconds, self._look_at_background
+            )
+        return room
+
+    def _look_at_background(self) -> None:
+        self._background_waits = None
+        self.go_on()
 
     def _decide(self, entries: list[Entry], batch: OpenBatch) -> bool:
         started = time.perf_counter()
@@ -332,7 +360,9 @@ class Beats:
             self._finish(batch.replies)
             self._signal()  # Those that waited for one of these.
             self._cache.evict(self._spared)
-            self._meter.queue_depth.set(len(self._room))
+            background = self._room.background_count
+            self._meter.queue_depth.set(len(self._room) - background)
+            self._meter.background.set(background)
 
     async def _apply(self, batch: OpenBatch) -> None:
         self._flying = sealed = batch.seal(self.head)
@@ -361,6 +391,7 @@ class Beats:
         if self._teller is not None:
             self._teller.committed(sealed)
         self._learn_pace(len(batch.replies), seconds)
+        self._background.applied(batch.background, seconds, time.monotonic())
         self._meter.journal_seq.set(sealed.seq)
         self._meter.request_keys_deleted.inc(len(sealed.deleted_keys))
         self._meter.apply.observe(seconds)

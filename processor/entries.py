@@ -98,6 +98,7 @@ class Entry:
     __slots__ = (
         "attempts",
         "awaiting",
+        "background",
         "bulk",
         "command",
         "deadline",
@@ -125,6 +126,7 @@ class Entry:
         size: int = 0,
         deadline: float = float("inf"),
         bulk: bool = False,
+        background: bool = False,
     ) -> None:
         self.command = command
         self.reply = reply
@@ -135,6 +137,7 @@ class Entry:
         self.size = size
         self.deadline = deadline  # Of the monotonic clock, in seconds.
         self.bulk = bulk  # It gives way to single calls.
+        self.background = background  # Nobody waits for it: it gives way to all others.
         self.awaiting = 0  # Loads that are under way.
         self.attempts = 0  # Batches that failed with this command in them.
         self.decided = False  # It is in a batch that is not committed yet.

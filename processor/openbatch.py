@@ -97,6 +97,7 @@ class OpenBatch:
         self.read_token = f"{ownership.shard}.{ownership.incarnation}.{seq}"
         self.replies: list[tuple[Entry, Reply]] = []
         self.size = 0
+        self.background = 0  # Commands of the background among them.
         self.holds_expired = 0
         self._ownership = ownership
         self._cache = cache

@@ -247,6 +247,7 @@ class LaneServicer(lane_pb2_grpc.LaneServiceServicer):
                 size=len(command.request),
                 deadline=now + (command.timeout_ms or TIMEOUT_MS_DEFAULT) / 1_000,
                 bulk=command.bulk,
+                background=command.background,
             )
         except (DecodeError, ValueError, KeyError) as error:
             # The gateway validates what it sends, so this is a mistake of ours.

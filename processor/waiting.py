@@ -15,6 +15,10 @@ from processor.ports import Loaded
 KEYS_TAKEN_SECONDS: Final = 1.0
 """Keys are looked up for so long after a repeated request that was not in memory; so such a one
 fails a batch once in that time."""
+BACKGROUND_COMMANDS_MAX: Final = 2_000
+BACKGROUND_BYTES_MAX: Final = 8 << 20
+"""What background commands may take beside the queue of all others, which they never shorten: some
+tenths of a second of work. Their senders keep the rest."""
 IN_PROGRESS_MARGIN_SECONDS: Final = 0.05
 """Second calls are told this long before their deadline that the first is still running."""
 
@@ -24,6 +28,9 @@ class WaitingRoom:
 
     A second call with a request_id that is being worked on waits here for the first, so one
     request never stands twice in a batch.
+
+    Background commands wait apart once they are ready, and count apart, so that they take no room
+    from others. One that a single call's request_id waits for goes with the others.
 
     With `loads_keys` a command waits until its request key was looked up. Without it a key that is
     not in memory is taken to be new, which the database checks when it is stored.
@@ -53,6 +60,9 @@ class WaitingRoom:
         # By order key, and only while a command of that key waits for a load.
         self._chains: dict[str, deque[Entry]] = {}
         self._ready: deque[Entry] = deque()
+        self._background: deque[Entry] = deque()
+        self._background_count = 0
+        self._background_bytes = 0
         self._wanted: dict[Item, None] = {}
         self._waiters: dict[Item, list[Entry]] = {}
 
@@ -65,7 +75,22 @@ class WaitingRoom:
     @property
     def has_ready(self) -> bool:
         """Whether a command can be decided."""
+        return bool(self._ready) or bool(self._background)
+
+    @property
+    def has_urgent(self) -> bool:
+        """Whether a command can be decided that is not of the background."""
         return bool(self._ready)
+
+    @property
+    def has_background(self) -> bool:
+        """Whether a background command can be decided."""
+        return bool(self._background)
+
+    @property
+    def background_count(self) -> int:
+        """How many background commands are here."""
+        return self._background_count
 
     @property
     def wants_loads(self) -> bool:
@@ -74,25 +99,45 @@ class WaitingRoom:
 
     def admit(self, entry: Entry) -> None:
         """Take a command in, or reply at once that the queue is full."""
-        if (
-            not self._admission.admits(entry, len(self._entries))
+        if entry.background:
+            if (
+                self._background_count >= BACKGROUND_COMMANDS_MAX
+                or self._background_bytes + entry.size > BACKGROUND_BYTES_MAX
+            ):
+                entry.reply(QUEUE_FULL)
+                return
+            self._background_count += 1
+            self._background_bytes += entry.size
+        elif (
+            not self._admission.admits(entry, len(self._entries) - self._background_count)
             or self._bytes + entry.size > self._bytes_max
         ):
             entry.reply(QUEUE_FULL)
             return
+        else:
+            self._bytes += entry.size
         self._entries[entry] = None
-        self._bytes += entry.size
         self._line_up(entry)
 
-    def take(self, count_max: int, bytes_max: int) -> list[Entry]:
-        """Return the next commands to decide, oldest first, at least one if any is ready."""
+    def take(self, count_max: int, bytes_max: int, background_max: int = 0) -> list[Entry]:
+        """Return the next commands to decide, oldest first, at least one if any is ready.
+
+        Of the background at most so many, behind all others.
+        """
         taken: list[Entry] = []
         size = 0
         while self._ready and len(taken) < count_max:
             size += self._ready[0].size
             if taken and size > bytes_max:
-                break
+                return taken
             taken.append(self._ready.popleft())
+        if background_max and self._background:
+            count_max = min(count_max, len(taken) + background_max)
+            while self._background and len(taken) < count_max:
+                size += self._background[0].size
+                if taken and size > bytes_max:
+                    break
+                taken.append(self._background.popleft())
         return taken
 
     def wanted(self, count_max: int) -> list[Item]:
@@ -120,7 +165,11 @@ class WaitingRoom:
         """Forget a command that has its reply, and let those go on that waited for it."""
         del self._entries[entry]
         self._admission.finished(1)
-        self._bytes -= entry.size
+        if entry.background:
+            self._background_count -= 1
+            self._background_bytes -= entry.size
+        else:
+            self._bytes -= entry.size
         key = entry.request_key
         if key is not None and self._leaders.get(key) is entry:
             del self._leaders[key]
@@ -135,6 +184,7 @@ class WaitingRoom:
         self._followers.clear()
         self._chains.clear()
         self._ready.clear()
+        self._background.clear()
         self._wanted.clear()
         self._waiters.clear()
         for entry in self._entries:
@@ -153,7 +203,8 @@ class WaitingRoom:
     def tick(self, now: float) -> None:
         """Let go what time ends; give the monotonic time in seconds."""
         self.loads_keys = now < self._loads_keys_until
-        self._admission.measure(now - self._ticked_at, len(self._entries))
+        waiting = len(self._entries) - self._background_count
+        self._admission.measure(now - self._ticked_at, waiting)
         self._ticked_at = now
         if self._followers:
             self._give_up_followers(now + IN_PROGRESS_MARGIN_SECONDS)
@@ -190,6 +241,8 @@ class WaitingRoom:
         if key is not None:
             if key in self._leaders:
                 self._followers.setdefault(key, []).append(entry)
+                if not entry.background:
+                    self._hurry(self._leaders[key])
                 return
             if self._cache.key(*key) is None:
                 self._leaders[key] = entry
@@ -201,6 +254,12 @@ class WaitingRoom:
                     self._want_ahead(entry)
                 return
         self._advance(entry)
+
+    def _hurry(self, leader: Entry) -> None:
+        """Let a background command go with the others, since a caller waits for it now."""
+        if leader.background and leader in self._background:
+            self._background.remove(leader)
+            self._ready.append(leader)
 
     def _want_ahead(self, entry: Entry) -> None:
         """Load with others what a leg needs that waits for one before it, not one after another."""
@@ -225,7 +284,10 @@ class WaitingRoom:
 
     def _goes_on(self, entry: Entry, now: int) -> bool:
         if self.is_ready(entry, now) or not (missing := self.missing(entry, now)):
-            self._ready.append(entry)
+            if entry.background:
+                self._background.append(entry)
+            else:
+                self._ready.append(entry)
             return True
         if entry.order_key:
             chain = self._chains.setdefault(entry.order_key, deque())

@@ -1,5 +1,6 @@
-"""The wire form of a payment, written by hand: every payment pays for it, and this is a third of
-what building and serializing the message costs. Tests compare it with the generated code.
+"""The wire forms of payments, transfers and accounts, written by hand: every payment pays for its
+answer and its events, and this is a third of what building and serializing messages costs. Tests
+compare them with the generated code.
 
 Fields stand in the order of their numbers and defaults are left out, as protobuf writes them.
 """
@@ -7,7 +8,9 @@ Fields stand in the order of their numbers and defaults are left out, as protobu
 import functools
 from typing import Final
 
+from processor.domain.accounts import Account
 from processor.domain.payments import Payment
+from processor.domain.transfers import Transfer
 
 _SMALL: Final = 1 << 14
 """Numbers whose varints are made once: lengths, small amounts, versions."""
@@ -78,6 +81,21 @@ def money(number: int, currency: str, minor_units: int) -> bytes:
     return field(number, _money_head(currency) + varint(minor_units))
 
 
+_MASK: Final = (1 << 64) - 1
+
+
+def signed(number: int, value: int) -> bytes:
+    """Return an int64 field, which may be negative; nothing for 0."""
+    return varint(number << 3) + varint(value & _MASK) if value else b""
+
+
+def signed_money(number: int, currency: str, minor_units: int) -> bytes:
+    """Return a Money field of an amount that may be negative."""
+    if minor_units >= 0:
+        return money(number, currency, minor_units)
+    return field(number, _money_head(currency) + varint(minor_units & _MASK))
+
+
 @functools.lru_cache(maxsize=_MEMORY_MAX)
 def timestamp(number: int, time_us: int) -> bytes:
     """Return a Timestamp field for µs since 1970; a batch has but one time."""
@@ -130,3 +148,46 @@ def payment(
     for key, value in metadata.items():
         parts.append(field(21, field(1, key.encode()) + field(2, value.encode())))
     return b"".join(parts)
+
+
+@functools.lru_cache(maxsize=_MEMORY_MAX)
+def _numbers(first: int, first_value: int, second: int, second_value: int) -> bytes:
+    return integer(first, first_value) + integer(second, second_value)
+
+
+def transfer(row: Transfer, *, reason: int, state: int, remote_account_id: str) -> bytes:
+    """Return a tender.v1.Transfer that was posted; the enums come as the contract's numbers."""
+    return b"".join(
+        (
+            text(1, row.id),
+            text(2, row.debit_account_id),
+            text(3, row.credit_account_id),
+            money(4, row.currency, row.amount),
+            _numbers(5, reason, 6, state),
+            text(8, row.payment_id or ""),
+            timestamp(9, row.created_at),
+            text(10, row.description),
+            text(11, remote_account_id),
+        )
+    )
+
+
+def account(row: Account, *, kind: int, state: int) -> bytes:
+    """Return a tender.v1.Account; the enums come as the contract's numbers."""
+    currency = row.currency
+    return b"".join(
+        (
+            text(1, row.id),
+            text(2, row.user_id),
+            integer(3, kind),
+            text(4, currency),
+            integer(5, state),
+            signed_money(6, currency, row.posted),
+            money(7, currency, row.held),
+            signed_money(8, currency, row.posted - row.held),
+            b"" if row.floor is None else signed_money(9, currency, row.floor),
+            timestamp(10, row.created_at),
+            timestamp(11, row.updated_at),
+            integer(12, row.version),
+        )
+    )

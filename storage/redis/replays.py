@@ -52,8 +52,13 @@ class UnderWay:
     """What is found while the first call has no answer yet."""
 
 
+class Unanswered:
+    """What is heard of a look that got no reply in time: nothing is known."""
+
+
 UNDER_WAY: Final = UnderWay()
-Found = Entry | UnderWay | None
+UNANSWERED: Final = Unanswered()
+Found = Entry | UnderWay | Unanswered | None
 Heard = Callable[[Found], None]
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -61,13 +66,16 @@ _decode = msgspec.msgpack.Decoder(Entry).decode
 
 
 class Look:
-    """Asks for an answer; `heard` is called once, with None too when there was no reply."""
+    """Asks for an answer; `heard` is called once, with UNANSWERED when there was no reply."""
 
-    __slots__ = ("has_left", "heard", "is_wanted", "key")
+    __slots__ = ("has_left", "heard", "is_second", "is_wanted", "key", "soon")
 
-    def __init__(self, key: bytes, heard: Heard) -> None:
+    def __init__(self, key: bytes, heard: Heard, *, soon: bool) -> None:
         self.key = key
         self.heard = heard
+        self.soon = soon
+        # Whether it was asked before, and got no reply in time.
+        self.is_second = False
         # Taken back before it has left, it is never asked, and leaves no mark.
         self.is_wanted = True
         self.has_left = False
@@ -124,8 +132,11 @@ class ReplayStore:
         return self._tick.is_up
 
     def look(self, key: bytes, heard: Heard, *, soon: bool) -> Look | None:
-        """Ask for an answer; leave a mark where there is none. None when it cannot be asked."""
-        look = Look(key, heard)
+        """Ask for an answer; leave a mark where there is none. None when it cannot be asked.
+
+        With `soon` somebody waits: then it is asked a second time if there is no reply in time.
+        """
+        look = Look(key, heard, soon=soon)
         return look if self._tick.ask(look, soon=soon) else None
 
     def keep(self, keep: Keep) -> None:
@@ -163,15 +174,24 @@ class ReplayStore:
             return
         if reply is None:
             for item in looks:
-                item.heard(None)
+                if not self._look_again(item):
+                    item.heard(UNANSWERED)
             return
         for item, value in zip(looks, reply, strict=True):
-            item.heard(None if value is None else self._read(item.key, value))
+            item.heard(None if value is None else self._read(item, value))
 
-    def _read(self, key: bytes, value: bytes) -> Found:
+    def _look_again(self, look: Look) -> bool:
+        """Ask once more for somebody who waits: one pause of the machine loses a whole call."""
+        if look.is_second or not look.soon or not look.is_wanted:
+            return False
+        look.is_second = True
+        return self._tick.ask(look, soon=True)
+
+    def _read(self, look: Look, value: bytes) -> Found:
         if value[:1] == _MARKED:
-            return UNDER_WAY
-        body = self._seal.open(key, value)
+            # This gateway's mark may be what the look that got no reply has left.
+            return None if look.is_second and value == self._mark else UNDER_WAY
+        body = self._seal.open(look.key, value)
         if body is None:
             return None
         try:

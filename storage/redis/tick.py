@@ -214,10 +214,7 @@ class Tick(Generic[I]):
         calls = {slot: found.call(slot, *self._role.pack(own)) for slot, own in groups.items()}
         started = self._loop.time()
         try:
-            replies = (
-                asyncio.gather(*calls.values()) if len(calls) > 1 else calls[next(iter(calls))]
-            )
-            in_time = await _in_time(replies, self._timeout)
+            in_time = await _in_time(_together(list(calls.values())), self._timeout)
         finally:
             # Also when this is cancelled: nobody is left waiting.
             lost = self._give_out(groups, calls)

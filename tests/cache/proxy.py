@@ -6,11 +6,13 @@ import asyncio
 class Proxy:
     """Delays what goes to the server; answers come back at once."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, *, listen: str = "127.0.0.1:0") -> None:
         self._target = host, port
+        self._listen = listen
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.delay_seconds = 0.0
+        self.delayed = 0
 
     @property
     def place(self) -> str:
@@ -19,7 +21,8 @@ class Proxy:
         return f"{host}:{port}"
 
     async def __aenter__(self) -> "Proxy":
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        host, _, port = self._listen.rpartition(":")
+        self._server = await asyncio.start_server(self._serve, host, int(port))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -51,6 +54,7 @@ class Proxy:
         try:
             while data := await reader.read(65_536):
                 if delays and self.delay_seconds:
+                    self.delayed += 1
                     await asyncio.sleep(self.delay_seconds)
                 writer.write(data)
                 await writer.drain()

@@ -15,6 +15,7 @@ from gateway import replays
 from kit import settings
 from storage.redis.replays import key_of
 from tender.v1 import lane_pb2, payment_pb2
+from tests.cache.proxy import Proxy
 from tests.cache.server import Server
 from tests.gateway import conftest, requests, scripted, test_shards
 from tests.gateway.conftest import Stack, metric, refusal, until
@@ -339,6 +340,54 @@ async def test_without_its_cache_every_call_goes_to_its_lane(
 
     assert {said for said, _ in answers} == {"order-13"}
     assert len(stack.processor.commands) >= 2
+
+
+@asynccontextmanager
+async def behind_a_proxy(folder: Path, server: Server) -> AsyncIterator[tuple[Stack, Proxy]]:
+    """A gateway that reaches its cache through a proxy."""
+    async with (
+        Proxy(server.host, server.port) as proxy,
+        running(folder, server, redis_url=server.url.replace(server.place, proxy.place)) as stack,
+    ):
+        await pay(stack, "order-15")
+        await kept(server, "order-15")
+        yield stack, proxy
+
+
+async def delay_once(proxy: Proxy) -> None:
+    """Let what is asked next come too late, and what follows in time."""
+    before = counted_timeouts()
+    already, proxy.delay_seconds = proxy.delayed, 0.25
+    await until(lambda: proxy.delayed > already)
+    proxy.delay_seconds = 0.0
+    await until(lambda: counted_timeouts() > before)
+
+
+def counted_timeouts() -> float:
+    return metric(LOOKED_UP, {"role": "replays", "outcome": "timeout"})
+
+
+async def test_a_repeat_whose_lookup_is_late_is_looked_up_once_more(
+    tmp_path: Path, server: Server
+) -> None:
+    async with behind_a_proxy(tmp_path, server) as (stack, proxy):
+        repeat, _ = await asyncio.gather(pay(stack, "order-15"), delay_once(proxy))
+
+    assert repeat == ("order-15", True)
+    assert len(stack.processor.commands) == 1
+
+
+async def test_the_mark_that_a_late_lookup_has_left_keeps_nobody_waiting(
+    tmp_path: Path, server: Server
+) -> None:
+    async with behind_a_proxy(tmp_path, server) as (stack, proxy):
+        before = counted("tender_gateway_in_flight_waits_total")
+        server.flush()
+        repeat, _ = await asyncio.gather(pay(stack, "order-15"), delay_once(proxy))
+
+    assert repeat[0] == "order-15"
+    assert len(stack.processor.commands) == 2
+    assert counted("tender_gateway_in_flight_waits_total") == before
 
 
 async def test_a_key_that_another_shard_has_is_refused(tmp_path: Path, server: Server) -> None:

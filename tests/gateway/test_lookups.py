@@ -16,7 +16,7 @@ class Asked(Replays):
         self.keys: list[bytes] = []
 
     def look(self, ticket: Ticket, *, soon: bool = True) -> bool:
-        ticket.looked_up = Look(ticket.key, ticket.heard)
+        ticket.looked_up = Look(ticket.key, ticket.heard, soon=soon)
         self.keys.append(ticket.key)
         return True
 

@@ -21,7 +21,7 @@ from gateway.endpoint import CommandEndpoint, Endpoint
 from gateway.errors import Refused
 from gateway.front import Front
 from gateway.identity import Identity
-from gateway.methods import Method
+from gateway.methods import Forwarded, Method
 from kit import addresses, logs, serving
 
 _BACKLOG: Final = 1_024
@@ -174,7 +174,7 @@ class Http2Edge:
         route = getattr(self._front.endpoints.get(path), "route", None)
         if route is None and path != self._front.streams.route.path:
             return endpoints.MESSAGE_BYTES_MAX
-        if isinstance(route, Method):
+        if isinstance(route, Method | Forwarded):
             return endpoints.MESSAGE_BYTES_MAX
         return bulk.MESSAGE_BYTES_MAX
 
