@@ -47,6 +47,7 @@ from tender.v1.merchant_pb2 import (
     SettlementTerms,
 )
 from tender.v1.money_pb2 import Money
+from tender.v1.operation_pb2 import CommandOutcome, Operation
 from tender.v1.payment_pb2 import (
     CAPTURE_METHOD_AUTOMATIC,
     CAPTURE_METHOD_MANUAL,
@@ -58,6 +59,7 @@ from tender.v1.payment_pb2 import (
     Refund,
     ReversePaymentResponse,
 )
+from tender.v1.webhook_pb2 import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
 __all__ = [
     "CAPTURE_METHOD_AUTOMATIC",
@@ -71,6 +73,7 @@ __all__ = [
     "AsyncPayments",
     "CaptureMethod",
     "Client",
+    "CommandOutcome",
     "DeclineReason",
     "FeeSchedule",
     "FieldViolation",
@@ -79,6 +82,7 @@ __all__ = [
     "Merchant",
     "Money",
     "NotFound",
+    "Operation",
     "Outcome",
     "OutcomeUnknown",
     "Overloaded",
@@ -99,6 +103,9 @@ __all__ = [
     "Transfer",
     "Unauthenticated",
     "Unavailable",
+    "WebhookAttempt",
+    "WebhookDelivery",
+    "WebhookEndpoint",
     "commands",
     "money",
     "new_request_id",

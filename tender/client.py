@@ -14,7 +14,19 @@ from typing import Any, Self
 
 import grpc
 
-from tender import accounts, endpoints, errors, merchants, payments, requests, retries
+from tender import (
+    accounts,
+    endpoints,
+    errors,
+    merchants,
+    notifications,
+    operations,
+    payments,
+    reporting,
+    requests,
+    retries,
+    webhooks,
+)
 from tender.bulk import AsyncPayments, SyncPayments
 from tender.calls import Answer, AsyncBase, Call, Listing, Method, Operation, SyncBase
 
@@ -59,6 +71,38 @@ class Operations:
     update_merchant = Operation(merchants.update)
 
     get_request = Operation(requests.get)
+
+    get_merchant_report = Operation(reporting.days)
+    search_payments = Operation(reporting.search)
+    iter_found_payments = Listing(reporting.search, lambda page: page.payments)
+    get_account_statement = Operation(reporting.statement)
+    iter_account_statement = Listing(reporting.statement, lambda page: page.lines)
+    export_payments = Operation(reporting.export_payments)
+    export_statement = Operation(reporting.export_statement)
+    get_reporting_status = Operation(reporting.status)
+    put_notification_contact = Operation(notifications.put_contact)
+    get_notification_contact = Operation(notifications.get_contact)
+    delete_notification_contact = Operation(notifications.delete_contact)
+    put_notification_template = Operation(notifications.put_template)
+    list_notification_templates = Operation(notifications.templates_page)
+    iter_notification_templates = Listing(notifications.templates_page, lambda page: page.templates)
+    preview_notification_template = Operation(notifications.preview_template)
+    list_notifications = Operation(notifications.page)
+    iter_notifications = Listing(notifications.page, lambda page: page.notifications)
+    resend_notification = Operation(notifications.resend)
+
+    create_webhook_endpoint = Operation(webhooks.create)
+    get_webhook_endpoint = Operation(webhooks.get)
+    list_webhook_endpoints = Operation(webhooks.page)
+    iter_webhook_endpoints = Listing(webhooks.page, lambda page: page.endpoints)
+    update_webhook_endpoint = Operation(webhooks.update)
+    delete_webhook_endpoint = Operation(webhooks.delete)
+    rotate_webhook_secret = Operation(webhooks.rotate)
+    list_webhook_deliveries = Operation(webhooks.deliveries)
+    iter_webhook_deliveries = Listing(webhooks.deliveries, lambda page: page.deliveries)
+    redeliver_webhook = Operation(webhooks.redeliver)
+    submit_payment = Operation(operations.submit)
+    get_operation = Operation(operations.get)
 
 
 class Connected(Operations):
