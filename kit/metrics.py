@@ -3,7 +3,7 @@
 import bisect
 import functools
 import threading
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Callable, Iterator, Mapping, Sized
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Final
@@ -32,6 +32,10 @@ _BATCH_SECONDS_BUCKETS: Final = (
 )
 _OPENING_BUCKETS: Final = (0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0)
 _BATCH_SIZE_BUCKETS: Final = (1, 2, 5, 10, 20, 50, 100, 150, 200, 300)
+_EVENT_AGE_BUCKETS: Final = (
+    *(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+    *(60.0, 600.0, 3_600.0, 86_400.0),
+)
 _SCRAPE_SECONDS_MAX: Final = 5.0  # A scraper that says nothing must not keep the next one out.
 _POLL_SECONDS: Final = 0.1  # How soon it notices that it is to close.
 
@@ -81,6 +85,64 @@ GATEWAY_STREAM_COMMANDS = Counter(
 )
 
 
+# The relay.
+RELAY_OWNER = Gauge("tender_relay_owner", "1 while this relay publishes the shard.", ["shard"])
+RELAY_TROUBLE = Gauge(
+    "tender_relay_trouble", "1 while the shard's journal cannot be published.", ["shard"]
+)
+RELAY_EVENTS = Counter(
+    "tender_relay_events_total", "Events handed to Kafka, repeats among them.", ["shard"]
+)
+RELAY_OUTSTANDING = Gauge(
+    "tender_relay_outstanding", "Events that Kafka has not acknowledged.", ["shard"]
+)
+RELAY_ROWS_BEHIND = Gauge(
+    "tender_relay_rows_behind", "Journal rows that are not published.", ["shard"]
+)
+RELAY_SECONDS_BEHIND = Gauge(
+    "tender_relay_seconds_behind", "How long the first of them has waited.", ["shard"]
+)
+
+# Webhooks.
+WEBHOOKS_DELIVERIES = Counter(
+    "tender_webhooks_deliveries_total",
+    "Deliveries that ended: delivered, or why they were given up.",
+    ["outcome"],
+)
+WEBHOOKS_ATTEMPTS = Counter(
+    "tender_webhooks_attempts_total", "Attempts: ok, or why they failed.", ["outcome"]
+)
+WEBHOOKS_ATTEMPT_SECONDS = Histogram(
+    "tender_webhooks_attempt_seconds",
+    "From the lookup of the name to the answer.",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+)
+WEBHOOKS_IN_FLIGHT = Gauge(
+    "tender_webhooks_in_flight", "Endpoints that this process is delivering to."
+)
+WEBHOOKS_LEASES_LOST = Counter(
+    "tender_webhooks_leases_lost_total",
+    "Times that a result was not recorded, since another process had the endpoint.",
+)
+WEBHOOKS_PENDING = Gauge(
+    "tender_webhooks_pending", "Deliveries that wait for endpoints that are enabled."
+)
+WEBHOOKS_OLDEST_SECONDS = Gauge(
+    "tender_webhooks_oldest_seconds", "How long the oldest of them has waited."
+)
+WEBHOOKS_DUE_SECONDS = Gauge(
+    "tender_webhooks_due_seconds",
+    "How long an endpoint has waited for a worker, with something that is due.",
+)
+WEBHOOKS_ENDPOINTS = Gauge(
+    "tender_webhooks_endpoints",
+    "Endpoints that are healthy, failing (their last attempt failed) or disabled.",
+    ["state"],
+)
+WEBHOOKS_DISABLED = Counter(
+    "tender_webhooks_disabled_total", "Endpoints that were disabled by themselves.", ["cause"]
+)
+
 # Redis, by what it is used for.
 REDIS_UP = Gauge("tender_redis_up", "1 while Redis is asked; 0 while it is done without.", ["role"])
 REDIS_CALLS = Counter(
@@ -114,7 +176,8 @@ GATEWAY_IN_FLIGHT_WAITS = Counter(
 )
 REPLAY_IGNORED = Counter(
     "tender_gateway_replay_ignored_total",
-    "Cached answers that were left aside, by what did not fit the call or the lane.",
+    "Calls left to their lanes, by why: Redis was away or left them unanswered, or what in a "
+    "cached answer did not fit the call or the lane.",
     ["reason"],
 )
 RATE_LIMITED = Counter(
@@ -137,6 +200,18 @@ class RedisMeter:
         self.errors = REDIS_CALLS.labels(role, "error")
         self.seconds = REDIS_SECONDS.labels(role)
         self.skipped = REDIS_SKIPPED.labels(role)
+
+
+class RelayMeter:
+    """What the relay of one shard does."""
+
+    def __init__(self, shard: str) -> None:
+        self.owner = RELAY_OWNER.labels(shard)
+        self.trouble = RELAY_TROUBLE.labels(shard)
+        self.events = RELAY_EVENTS.labels(shard)
+        self.outstanding = RELAY_OUTSTANDING.labels(shard)
+        self.rows_behind = RELAY_ROWS_BEHIND.labels(shard)
+        self.seconds_behind = RELAY_SECONDS_BEHIND.labels(shard)
 
 
 class TenantCounter:
@@ -202,6 +277,9 @@ LANE_LOAD = Histogram(
     buckets=_BATCH_SECONDS_BUCKETS,
 )
 LANE_QUEUE_DEPTH = Gauge("tender_lane_queue_depth", "Commands that wait for a batch.", ["shard"])
+LANE_BACKGROUND = Gauge(
+    "tender_lane_background_depth", "Commands that wait behind all whose callers wait.", ["shard"]
+)
 LANE_EPOCH = Gauge("tender_lane_epoch", "Epoch under which this process owns the lane.", ["shard"])
 LANE_OPEN = Gauge("tender_lane_open", "1 while the lane takes commands.", ["shard"])
 LANE_TAKEOVERS = Counter(
@@ -322,6 +400,7 @@ class LaneMeter:
         self.apply = LANE_APPLY.labels(shard)
         self.load = LANE_LOAD.labels(shard)
         self.queue_depth = LANE_QUEUE_DEPTH.labels(shard)
+        self.background = LANE_BACKGROUND.labels(shard)
         self.epoch = LANE_EPOCH.labels(shard)
         self.open = LANE_OPEN.labels(shard)
         self.handovers = LANE_HANDOVERS.labels(shard)
@@ -349,7 +428,7 @@ class LaneMeter:
 
     def show_nothing(self) -> None:
         """Leave no state of a lane that others hold from now on."""
-        for gauge in (self.queue_depth, self.clock_skew, self.legs_pending):
+        for gauge in (self.queue_depth, self.background, self.clock_skew, self.legs_pending):
             gauge.set(0)
 
     def count_takeover(self, cause: str, seconds: float) -> None:
@@ -366,6 +445,222 @@ class LaneMeter:
 def lane_meter(shard: str) -> LaneMeter:
     """Return the meter of a shard's lane; a process serves few shards."""
     return LaneMeter(shard)
+
+
+# The archive of the journal (storage/archive).
+ARCHIVE_ROWS = Counter("tender_archive_rows_total", "Journal rows that were archived.", ["shard"])
+ARCHIVE_ROWS_BEHIND = Gauge(
+    "tender_archive_rows_behind", "Journal rows that are not archived yet.", ["shard"]
+)
+ARCHIVE_TROUBLE = Gauge(
+    "tender_archive_trouble", "1 while the journal cannot be archived.", ["shard"]
+)
+JOURNAL_ROWS = Gauge(
+    "tender_journal_table_rows", "Journal rows that are still in the table.", ["shard"]
+)
+
+# How new the reports are (services/reporting).
+REPORTING_COMPLETE = Gauge(
+    "tender_reporting_complete_timestamp_seconds",
+    "Everything that was in the topics at this time is in the reports; 0 while that is not known.",
+)
+REPORTING_HISTORIES_LOST = Gauge(
+    "tender_reporting_histories_lost",
+    "Shards of which the reports show commits that a failover took back.",
+)
+
+# What consumers of events do, by the name of the consumer. A loop writes to them through its
+# ConsumerMeter.
+CONSUMER_EVENTS = Counter(
+    "tender_consumer_events_total",
+    "Events by what became of them: handled, repeated (had their effect already) or parked.",
+    ["consumer", "topic", "outcome"],
+)
+CONSUMER_PARKED = Counter(
+    "tender_consumer_parked_total",
+    "Events put into the dead-letter queue.",
+    ["consumer", "topic", "cause"],
+)
+CONSUMER_RETRIES = Counter(
+    "tender_consumer_retries_total",
+    "Times that events were tried again, by why: narrowed (to find the one to blame), down (a "
+    "dependency), parking (the dead-letter queue), again or error.",
+    ["consumer", "why"],
+)
+CONSUMER_LAG = Gauge(
+    "tender_consumer_lag",
+    "Records that follow what was delivered; it stands still while nothing is read.",
+    ["consumer", "topic", "partition"],
+)
+CONSUMER_NEWEST = Gauge(
+    "tender_consumer_newest_event_timestamp_seconds",
+    "When the newest event that was handled had been decided.",
+    ["consumer", "topic"],
+)
+CONSUMER_AGE = Histogram(
+    "tender_consumer_event_age_seconds",
+    "From when an event was decided until its effect was committed.",
+    ["consumer"],
+    buckets=_EVENT_AGE_BUCKETS,
+)
+CONSUMER_WAITING = Gauge(
+    "tender_consumer_waiting",
+    "1 while nothing is read, because something that handling needs is away.",
+    ["consumer"],
+)
+CONSUMER_HELD = Gauge(
+    "tender_consumer_held_partitions",
+    "Partitions that stand still until an event of theirs is tried again, or parked.",
+    ["consumer"],
+)
+
+
+class ConsumerMeter:
+    """One consumer's series; topics and causes come from fixed sets, so they are bounded."""
+
+    def __init__(self, consumer: str) -> None:
+        self._consumer = consumer
+        self.age = CONSUMER_AGE.labels(consumer)
+        self.waiting = CONSUMER_WAITING.labels(consumer)
+        self.held = CONSUMER_HELD.labels(consumer)
+        self._lags: set[tuple[str, int]] = set()
+        self._newest: dict[str, float] = {}
+
+    def count(self, topic: str, outcome: str, count: int) -> None:
+        """Count events by what became of them."""
+        CONSUMER_EVENTS.labels(self._consumer, topic, outcome).inc(count)
+
+    def count_parked(self, topic: str, cause: str) -> None:
+        """Count an event that was put into the dead-letter queue."""
+        CONSUMER_PARKED.labels(self._consumer, topic, cause).inc()
+        self.count(topic, "parked", 1)
+
+    def count_retry(self, why: str) -> None:
+        """Count a further try."""
+        CONSUMER_RETRIES.labels(self._consumer, why).inc()
+
+    def note_newest(self, topic: str, created_at: float) -> None:
+        """Note an event that was handled, decided at a time in s since 1970."""
+        if created_at > self._newest.get(topic, 0.0):
+            self._newest[topic] = created_at
+            CONSUMER_NEWEST.labels(self._consumer, topic).set(created_at)
+
+    def show_lags(self, lags: Mapping[tuple[str, int], int]) -> None:
+        """Show the lag of these partitions and of no others: they are somebody else's now."""
+        for topic, partition in self._lags - lags.keys():
+            CONSUMER_LAG.remove(self._consumer, topic, str(partition))
+        for (topic, partition), lag in lags.items():
+            CONSUMER_LAG.labels(self._consumer, topic, str(partition)).set(lag)
+        self._lags = set(lags)
+
+
+@functools.cache
+def consumer_meter(consumer: str) -> ConsumerMeter:
+    """Return the meter of a consumer; a process has few."""
+    return ConsumerMeter(consumer)
+
+
+class _Summed:
+    """A gauge that shows the sum of what several parts count, at scrape."""
+
+    def __init__(self, gauge: Gauge) -> None:
+        self._counts: list[Callable[[], int]] = []
+        gauge.set_function(lambda: sum(count() for count in tuple(self._counts)))
+
+    @contextmanager
+    def watching_count(self, count: Callable[[], int]) -> Iterator[None]:
+        self._counts.append(count)
+        try:
+            yield
+        finally:
+            self._counts.remove(count)
+
+
+# The asynchronous way in.
+INTAKE_SUBMITTED = Counter(
+    "tender_intake_submitted_total",
+    "SubmitPayment calls past their checks: accepted, or the reason why not.",
+    ["result"],
+)
+INTAKE_COMMANDS = Counter(
+    "tender_intake_commands_total",
+    "Accepted commands by what became of them: done, refused, or repeated (the record came again "
+    "and had its outcome).",
+    ["outcome"],
+)
+INTAKE_RETRIES = Counter(
+    "tender_intake_retries_total", "Times that a command was to be tried again, by why.", ["reason"]
+)
+INTAKE_AGE = Histogram(
+    "tender_intake_age_seconds",
+    "From when a command was accepted until its outcome was told.",
+    buckets=_EVENT_AGE_BUCKETS,
+)
+INTAKE_OLDEST = Gauge(
+    "tender_intake_oldest_timestamp_seconds",
+    "When the oldest command was accepted that was read and is not done; 0 without any.",
+)
+INTAKE_IN_HAND: Final = _Summed(
+    Gauge("tender_intake_in_hand", "Records of commands that were read and are not done.")
+)
+INTAKE_UNDER_WAY: Final = _Summed(
+    Gauge("tender_intake_under_way", "Accepted commands that lanes have and did not answer yet.")
+)
+
+
+# Notifications.
+NOTIFICATIONS = Counter(
+    "tender_notifications_total",
+    "Messages to people by what became of them: written, sent, failed, cancelled, pending (tried, "
+    "and to be tried again), fenced (by another process meanwhile).",
+    ["channel", "outcome"],
+)
+NOTIFICATIONS_PENDING = Gauge(
+    "tender_notifications_pending", "Messages that are due and not sent, up to 10,000.", ["channel"]
+)
+NOTIFICATIONS_OLDEST = Gauge(
+    "tender_notifications_oldest_seconds",
+    "How long the oldest of them has been due.",
+    ["channel"],
+)
+NOTIFICATIONS_AWAY = Gauge(
+    "tender_notifications_away",
+    "1 while whoever delivers the channel does not answer and nothing is tried.",
+    ["channel"],
+)
+NOTIFICATIONS_SEND = Histogram(
+    "tender_notifications_send_seconds",
+    "One try to have a message taken.",
+    ["channel"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
+)
+NOTIFICATIONS_UNOWNED = Gauge(
+    "tender_notifications_unowned_events",
+    "Events of payments that wait for their payer to be known or for a template, up to 10,000.",
+)
+
+
+class NotificationMeter:
+    """What is shown of one channel."""
+
+    __slots__ = ("_channel", "away", "oldest", "pending", "seconds")
+
+    def __init__(self, channel: str) -> None:
+        self._channel = channel
+        self.pending = NOTIFICATIONS_PENDING.labels(channel)
+        self.oldest = NOTIFICATIONS_OLDEST.labels(channel)
+        self.away = NOTIFICATIONS_AWAY.labels(channel)
+        self.seconds = NOTIFICATIONS_SEND.labels(channel)
+
+    def count(self, outcome: str, count: int = 1) -> None:
+        """Count what became of messages."""
+        NOTIFICATIONS.labels(self._channel, outcome).inc(count)
+
+
+@functools.cache
+def notification_meter(channel: str) -> NotificationMeter:
+    """Return the meter of a channel; there are three."""
+    return NotificationMeter(channel)
 
 
 class _Series:

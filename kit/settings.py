@@ -8,8 +8,9 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -18,12 +19,13 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from kit import addresses, api_keys, rate_limits, shard_settings
+from kit import addresses, api_keys, rate_limits, shard_settings, topics
 from kit.shard_map import SHARD_FORM
 
 PREFIX: Final = "TENDER_"
 FILE_VARIABLE: Final = "TENDER_SETTINGS_FILE"
 _TOKEN_LENGTH_MIN: Final = 32  # The internal token opens the ledger: too long to guess.
+_SEAL_KEY_BYTES_MIN: Final = 16
 _URL_USERINFO: Final = re.compile(r"(?<=://)[^/@\s]*@")
 _URL_PASSWORD_PARAMETER: Final = re.compile(r"(?i)\b(password|sslpassword)=[^&\s]*")
 
@@ -45,12 +47,27 @@ def _split(value: object) -> object:
     return tuple(filter(None, value.split(","))) if isinstance(value, str) else value
 
 
+def _places(value: tuple[str, ...]) -> tuple[str, ...]:
+    for place in value:
+        name, _, address = place.partition("=")
+        if not name.isidentifier():
+            raise ValueError("each is NAME=HOST:PORT")
+        addresses.host_and_port(address)
+    return value
+
+
 Address = Annotated[str, AfterValidator(_address)]
 # A URL may hold a password: it is masked wherever settings are shown, and may come from a file
 # named by the same variable with _FILE at its end.
 SecretUrl = Annotated[str, "secret"]
 SecretUrls = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), "secret"]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Places = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_places)]
+Port = Annotated[int, Field(ge=1, le=65_535)]
+Ports = Annotated[tuple[Port, ...], NoDecode, BeforeValidator(_split)]
+WebhookTopics = Annotated[
+    tuple[Literal["payments", "transfers", "accounts"], ...], NoDecode, BeforeValidator(_split)
+]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]{2,8}$")]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -76,7 +93,8 @@ class Settings(BaseSettings):
         10,
         ge=1,
         le=1_000,
-        description="The longest that a call waits for Redis, before it goes on without.",
+        description="The longest that a call waits for Redis, before it goes on without; "
+        "a probable repeat asks twice.",
     )
     region: Name = Field("eu", description="Region that ids carry.")
     log_level: LogLevel = Field("info", description="debug, info, warning or error.")
@@ -121,6 +139,20 @@ class Settings(BaseSettings):
         return f"{type(self).__name__}({self.effective()})"
 
     __str__ = __repr__
+
+
+class KafkaSettings(Settings):
+    """What a server has that talks to Kafka; `storage.kafka.config.of` makes properties of it."""
+
+    kafka_bootstrap: str = Field("", description="Kafka brokers; empty means without.")
+    kafka_security_file: Annotated[Path | None, BeforeValidator(_none_if_empty)] = Field(
+        None,
+        description="TOML file of librdkafka's properties for TLS and SASL, which others may not "
+        "read; empty means plain text.",
+    )
+    topic_prefix: Annotated[
+        str, Field(pattern=topics.PREFIX_FORM, max_length=topics.PREFIX_LENGTH_MAX)
+    ] = Field("", description="Put before the name of every topic.")
 
 
 class GatewaySettings(Settings):
@@ -177,6 +209,11 @@ class GatewaySettings(Settings):
         None,
         description="JSON file of rate limits per tenant, method and terminal; empty means none.",
     )
+    services: Places = Field(
+        (),
+        description="Services that answer calls of their own, as NAME=HOST:PORT with commas "
+        "between: webhooks, notifications, reporting, operations.",
+    )
     replay_cache: bool = Field(
         False,
         description="Answer repeated calls from Redis, if there is one; first calls cost more.",
@@ -184,6 +221,10 @@ class GatewaySettings(Settings):
     replay_cache_seconds: int = Field(
         300, ge=1, le=86_400, description="How long Redis keeps an answer for that."
     )
+
+    def service_targets(self) -> dict[str, str]:
+        """Return where each service listens, by its name."""
+        return {name: where for name, _, where in (place.partition("=") for place in self.services)}
 
     def rate_limits(self) -> tuple[rate_limits.RateLimit, ...]:
         """Return the limits that callers are held to. Raises BadSettings."""
@@ -289,24 +330,285 @@ class ProcessorSettings(Settings):
 
     def shards(self) -> tuple[shard_settings.ShardSettings, ...]:
         """Return the shards that this processor may serve, at least one. Raises BadSettings."""
-        if self.shards_file is None:
-            return (
-                # Looked at already, under the names of these settings.
-                shard_settings.ShardSettings.model_construct(
-                    shard=self.shard,
-                    region=self.region,
-                    database_url=self.database_url,
-                    query_database_url=self.query_database_url,
-                    replica_database_urls=self.replica_database_urls,
-                ),
+        return _shards(
+            self.shards_file,
+            self.shard,
+            self.region,
+            self.database_url,
+            query_database_url=self.query_database_url,
+            replica_database_urls=self.replica_database_urls,
+        )
+
+
+class RelaySettings(KafkaSettings):
+    """What the relay needs."""
+
+    section = "relay"
+
+    database_url: SecretUrl = Field(
+        "postgresql://localhost/tender",
+        description="The shard's primary, as the role that may publish its journal.",
+    )
+    shards_file: Annotated[Path | None, BeforeValidator(_none_if_empty)] = Field(
+        None,
+        description="JSON file of the shards to serve, which others may not read; "
+        "empty means the one of TENDER_SHARD, with the URLs above.",
+    )
+    metrics_listen: Address = Field(
+        "127.0.0.1:9466", description="Where Prometheus finds /metrics and /healthz."
+    )
+    shard: Annotated[str, Field(pattern=SHARD_FORM)] = Field("s1", description="Name of the shard.")
+    archive_folder: Annotated[Path | None, BeforeValidator(_none_if_empty)] = Field(
+        None,
+        description="Where journal rows are archived, on storage that all relays of a shard reach; "
+        "empty keeps them all in the database.",
+    )
+    journal_retention_days: float = Field(
+        30.0,
+        ge=0.0,
+        le=36_500.0,
+        description="How long journal rows stay in the database once they are archived.",
+    )
+
+    def shards(self) -> tuple[shard_settings.ShardSettings, ...]:
+        """Return the shards to publish, at least one. Raises BadSettings."""
+        return _shards(self.shards_file, self.shard, self.region, self.database_url)
+
+
+class ServiceSettings(KafkaSettings):
+    """What every service behind Kafka needs."""
+
+    database_url: SecretUrl = Field(
+        "postgresql://localhost/tender", description="The service's own database, as its own role."
+    )
+    listen: Address = Field("127.0.0.1:50061", description="Where gateways connect.")
+    metrics_listen: Address = Field(
+        "127.0.0.1:9467", description="Where Prometheus finds /metrics and /healthz."
+    )
+    environment: Literal["production", "development"] = Field(
+        "production", description="development allows what is for developers alone."
+    )
+
+
+class WebhookSettings(ServiceSettings):
+    """What the webhooks service needs."""
+
+    section = "webhooks"
+
+    listen: Address = Field("127.0.0.1:50063", description="Where gateways connect.")
+    metrics_listen: Address = Field(
+        "127.0.0.1:9469", description="Where Prometheus finds /metrics and /healthz."
+    )
+    webhooks_keys_file: Path = Field(
+        Path("secrets/webhooks_keys"),
+        description="File of the keys that secrets of webhook endpoints are encrypted with, "
+        "`name:hex` a line; the first encrypts.",
+    )
+    webhooks_topics: WebhookTopics = Field(
+        ("payments",),
+        min_length=1,
+        description="Topics that webhooks tell of: payments, transfers, accounts.",
+    )
+    webhooks_concurrency: int = Field(
+        64, ge=1, le=1_000, description="Webhook endpoints that are delivered to at once."
+    )
+    webhooks_ports: Ports = Field(
+        (443, 8443), min_length=1, description="Ports that webhooks may go to."
+    )
+    webhooks_pending_max: int = Field(
+        100_000,
+        ge=1,
+        le=10_000_000,
+        description="Deliveries that may wait for one endpoint; what is more is given up.",
+    )
+    webhooks_log_days: int = Field(
+        14, ge=1, le=365, description="How long deliveries are kept once they ended."
+    )
+    webhooks_dead_days: float = Field(
+        5,
+        gt=0,
+        le=365,
+        description="An endpoint without a success for so long is disabled.",
+    )
+    webhooks_dead_failures: int = Field(
+        20,
+        ge=1,
+        le=100_000,
+        description="But only after so many attempts.",
+    )
+    webhooks_allow_loopback: bool = Field(
+        False,
+        description="Let webhooks go to this machine, by http too; refused in production.",
+    )
+
+    @model_validator(mode="after")
+    def _loopback_is_for_developers(self) -> Self:
+        if self.webhooks_allow_loopback and self.environment != "development":
+            raise ValueError(
+                "TENDER_WEBHOOKS_ALLOW_LOOPBACK is for TENDER_ENVIRONMENT=development alone"
             )
+        return self
+
+
+class ReportingSettings(ServiceSettings):
+    """What the reporting service needs."""
+
+    section = "reporting"
+
+    listen: Address = Field("127.0.0.1:50064", description="Where gateways connect.")
+    metrics_listen: Address = Field(
+        "127.0.0.1:9470", description="Where Prometheus finds /metrics and /healthz."
+    )
+
+
+class OperationSettings(ServiceSettings):
+    """What the asynchronous way in needs."""
+
+    section = "operations"
+
+    processor_targets: Names = Field(
+        ("127.0.0.1:50052",),
+        min_length=1,
+        description="Where the processors listen, separated by commas; each is asked which lanes "
+        "it holds.",
+    )
+    accept_loss: bool = Field(
+        False,
+        description="Accept commands also where the brokers keep nothing when they end: for "
+        "development alone.",
+    )
+    direct_tenants: Names = Field(
+        (),
+        description="Tenants for whom producers may write to the topic of commands themselves, "
+        "separated by commas; whoever may write there can then pay in their names.",
+    )
+    seal_keys_file: Annotated[Path | None, BeforeValidator(_none_if_empty)] = Field(
+        None,
+        description="File with the keys of seals, one in hex per line: the first seals, all are "
+        "taken. Empty means one made from the internal token.",
+    )
+    commands_under_way_max: int = Field(
+        2_000, ge=1, le=50_000, description="Accepted commands that each lane has at a time."
+    )
+    outcome_retention_days: int = Field(
+        30, ge=1, le=3_650, description="How long GetOperation tells what became of a command."
+    )
+
+    def seal_keys(self) -> tuple[bytes, ...]:
+        """Return the keys of the file, none without one. Raises BadSettings."""
+        if self.seal_keys_file is None:
+            return ()
         try:
-            return shard_settings.read(self.shards_file)
-        except shard_settings.BadShards as bad:
-            raise BadSettings(f"{PREFIX}SHARDS_FILE: {bad}") from None
+            keys = tuple(bytes.fromhex(line) for line in _read_secret(self.seal_keys_file).split())
+        except ValueError:
+            keys = ()
+        if not keys or any(len(key) < _SEAL_KEY_BYTES_MIN for key in keys):
+            raise BadSettings(
+                f"{self.seal_keys_file}: keys of at least {_SEAL_KEY_BYTES_MIN} bytes in hex"
+            )
+        return keys
 
 
-SERVERS: Final[tuple[type[Settings], ...]] = (GatewaySettings, ProcessorSettings)
+class NotificationSettings(ServiceSettings):
+    """What the notifications service needs. A channel whose server is not named is not used."""
+
+    section = "notifications"
+
+    listen: Address = Field("127.0.0.1:50062", description="Where gateways connect.")
+    metrics_listen: Address = Field(
+        "127.0.0.1:9468", description="Where Prometheus finds /metrics and /healthz."
+    )
+
+    smtp_host: str = Field("", description="Mail server; empty means no e-mails.")
+    smtp_port: int = Field(587, ge=1, le=65_535, description="Its port.")
+    smtp_security: Literal["starttls", "tls", "none"] = Field(
+        "starttls",
+        description="starttls, tls from the first byte, or none, which only a server on the same "
+        "machine gets.",
+    )
+    smtp_username: str = Field("", description="Login at the mail server; empty means none.")
+    smtp_password_file: Annotated[Path | None, BeforeValidator(_none_if_empty)] = Field(
+        None, description="File with its password."
+    )
+    smtp_ca_file: Annotated[Path | None, BeforeValidator(_none_if_empty)] = Field(
+        None, description="PEM roots to trust there; empty means the system's."
+    )
+    mail_sender: str = Field("", description="Address that e-mails are from.")
+    mail_sender_name: str = Field("", description="Name beside it.", max_length=100)
+    sms_provider_url: str = Field(
+        "", description="Where text messages are posted, https; empty means none are sent."
+    )
+    push_provider_url: str = Field(
+        "", description="Where push messages are posted, https; empty means none are sent."
+    )
+    provider_token_file: Annotated[Path | None, BeforeValidator(_none_if_empty)] = Field(
+        None, description="File with the token that both providers ask for."
+    )
+    provider_ca_file: Annotated[Path | None, BeforeValidator(_none_if_empty)] = Field(
+        None, description="PEM roots to trust there; empty means the system's."
+    )
+    notifications_at_a_time: int = Field(
+        4,
+        ge=1,
+        le=100,
+        description="Messages under way on a channel, and so the most that a crash may send twice.",
+    )
+    notification_text_days: int = Field(
+        30, ge=1, le=3_650, description="How long the text of a message is kept."
+    )
+    notification_log_days: int = Field(
+        400, ge=1, le=3_650, description="How long it is kept that there was one, and what became."
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.smtp_host:
+            if not self.mail_sender:
+                raise ValueError("TENDER_MAIL_SENDER: needed for e-mails")
+            if self.smtp_security == "none" and not addresses.is_loopback(self.smtp_host):
+                raise ValueError("TENDER_SMTP_SECURITY: none is for a server on this machine")
+        for name in ("sms_provider_url", "push_provider_url"):
+            url = getattr(self, name)
+            if not url:
+                continue
+            parts = urlsplit(url)
+            is_near = parts.scheme == "http" and addresses.is_loopback(parts.hostname or "")
+            if (parts.scheme != "https" and not is_near) or not parts.hostname or parts.username:
+                raise ValueError(f"TENDER_{name.upper()}: not an https URL without credentials")
+            if self.provider_token_file is None:
+                raise ValueError("TENDER_PROVIDER_TOKEN_FILE: needed for providers")
+        return self
+
+    def smtp_password(self) -> str:
+        """Return the password of the mail server, empty for none. Raises BadSettings."""
+        return "" if self.smtp_password_file is None else _read_secret(self.smtp_password_file)
+
+
+def _shards(
+    file: Path | None, shard: str, region: str, database_url: str, **urls: Any
+) -> tuple[shard_settings.ShardSettings, ...]:
+    """Return the shards of a file, or the one that the settings name. Raises BadSettings."""
+    if file is None:
+        # Looked at already, under the names of these settings.
+        one = shard_settings.ShardSettings.model_construct(
+            shard=shard, region=region, database_url=database_url, **urls
+        )
+        return (one,)
+    try:
+        return shard_settings.read(file)
+    except shard_settings.BadShards as bad:
+        raise BadSettings(f"{PREFIX}SHARDS_FILE: {bad}") from None
+
+
+SERVERS: Final[tuple[type[Settings], ...]] = (
+    GatewaySettings,
+    ProcessorSettings,
+    RelaySettings,
+    ReportingSettings,
+    NotificationSettings,
+    WebhookSettings,
+    OperationSettings,
+)
 
 
 def markdown_table() -> str:
@@ -395,7 +697,7 @@ def _default_shown(field: FieldInfo) -> str:
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     if isinstance(value, tuple):
-        value = ",".join(value)
+        value = ",".join(map(str, value))
     return f"`{value}`" if value else "*(empty)*"
 
 

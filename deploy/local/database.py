@@ -251,6 +251,21 @@ async def prepare_server(
             await connection.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
 
 
+async def ensure_database(owner_url: str, name: str) -> None:
+    """Make a database beside that of a URL, unless it is there."""
+    async with _connected(owner_url) as connection:
+        if not await connection.fetchval(DATABASE_EXISTS, name):
+            # A constant: nothing here needs quoting.
+            await connection.execute(f"CREATE DATABASE {name}")
+            await connection.execute(f"REVOKE CONNECT ON DATABASE {name} FROM PUBLIC")
+
+
+async def let_in(owner_url: str, group: str) -> None:
+    """Let a group connect to the database of a URL, from which others are kept out."""
+    async with _connected(owner_url) as connection:
+        await connection.execute(f"GRANT CONNECT ON DATABASE {name_in(owner_url)} TO {group}")
+
+
 async def prepare_logins(owner_url: str, logins: Sequence[tuple[str, str, str]]) -> None:
     """Give the servers their logins: (login, password, group role)."""
     async with _connected(owner_url) as connection:

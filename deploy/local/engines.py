@@ -14,9 +14,11 @@ from deploy.local import (
     postgres,
     roles,
     servers,
+    services,
     supervisor,
     valkey,
 )
+from deploy.local.kafka import apache, embedded, jars
 from deploy.local.options import StackOptions
 
 EXTERNAL_SECONDS_MAX = 10.0
@@ -25,6 +27,7 @@ CATCH_UP_SECONDS_MAX = 30.0
 # Login roles of the servers and the group role that the migrations grant rights to.
 PROCESSOR_LOGIN, PROCESSOR_GROUP = "tender_processor", "tender_lane"
 QUERY_LOGIN, QUERY_GROUP = "tender_query", "tender_reader"
+RELAY_LOGIN, RELAY_GROUP = "tender_relay", "tender_publisher"
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Engines:
     port: Mapping[str, int]
     children: supervisor.Supervisor
     roles: roles.Roles
+    say: Callable[[str], None]
 
     def start(self) -> folder.Endpoints:
         """Start them; Postgres answers on return, the others come up meanwhile."""
@@ -73,8 +77,18 @@ class Engines:
         return valkey.url(port, password)
 
     def _add_kafka(self) -> str:
-        port = self.port["kafka"]
-        self.children.add(kafka.service(port, servers.environment(), self.data.log("kafka")))
+        port, log = self.port["kafka"], self.data.log("kafka")
+        if self.options.has_apache_kafka:
+            service = apache.service(
+                self.data.root / "kafka",
+                port,
+                self.port["kafka_controller"],
+                log,
+                jars.fetch(self.say),
+            )
+        else:
+            service = embedded.service(port, servers.environment(), log)
+        self.children.add(service)
         return f"{ports.LOOPBACK}:{port}"
 
     def _add_primaries(self) -> list[postgres.Server]:
@@ -168,6 +182,17 @@ class Engines:
             processor=address["processor"],
             gateway_metrics=address["gateway_metrics"],
             processor_metrics=address["processor_metrics"],
+            relay_metrics=address.get("relay_metrics", ""),
+            services={
+                name: services.endpoints(
+                    name,
+                    first.owner_url,
+                    self.data.secret(f"{name}_password"),
+                    address[name],
+                    address[f"{name}_metrics"],
+                )
+                for name in self.options.services
+            },
             owner_url=first.owner_url,
             processor_url=first.processor_url,
             query_url=first.query_url,
@@ -199,6 +224,7 @@ class Engines:
             owner_url=owner_url,
             processor_url=self._login_url(owner_url, PROCESSOR_LOGIN, "processor_password"),
             query_url=query_url,
+            relay_url=self._login_url(owner_url, RELAY_LOGIN, "relay_password"),
             replica_urls=tuple(
                 database.at(query_url, f"{ports.LOOPBACK}:{self.port[name]}") for name in replicas
             ),

@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import signal
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +31,7 @@ class ShardEndpoints:
     owner_url: str = field(repr=False)
     processor_url: str = field(repr=False)
     query_url: str = field(repr=False)
+    relay_url: str = field(repr=False)
     replica_urls: tuple[str, ...] = field(repr=False)
 
 
@@ -40,6 +42,17 @@ class ProcessorEndpoints:
     name: str
     address: str
     metrics: str
+
+
+@dataclass(frozen=True)
+class ServiceEndpoints:
+    """Where a service behind Kafka is reached, and its own database; empty where it has none."""
+
+    name: str
+    address: str
+    metrics: str
+    owner_url: str = field(repr=False)
+    database_url: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -68,6 +81,9 @@ class Endpoints:
     postgres_programs: Path | None = None
     shards: tuple[ShardEndpoints, ...] = ()
     processors: tuple[ProcessorEndpoints, ...] = ()
+    # Only where there is a relay.
+    relay_metrics: str = ""
+    services: Mapping[str, ServiceEndpoints] = field(default_factory=dict)
 
     @property
     def processor_targets(self) -> list[str]:
@@ -119,6 +135,16 @@ class Folder:
     def shards(self) -> Path:
         """What TENDER_SHARDS_FILE names."""
         return self.secrets / "shards.json"
+
+    @property
+    def archive(self) -> Path:
+        """Journal rows that are archived."""
+        return self.root / "archive"
+
+    @property
+    def relay_shards(self) -> Path:
+        """What TENDER_SHARDS_FILE of the relay names: the same shards by another role."""
+        return self.secrets / "relay-shards.json"
 
     def log(self, name: str) -> Path:
         return self.logs / f"{name}.log"
@@ -223,6 +249,11 @@ def read_endpoints(data_dir: Path) -> Endpoints:
             "processors": tuple(
                 ProcessorEndpoints(**each) for each in content.get("processors", ())
             )
+        }
+        | {
+            "services": {
+                name: ServiceEndpoints(**each) for name, each in content.get("services", {}).items()
+            }
         }
         | {name: Path(content[name]) for name in paths}
         | {name: Path(content[name]) for name in optional_paths if content[name] is not None}

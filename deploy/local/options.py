@@ -1,8 +1,9 @@
 """What a stack is to be made of."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from deploy.local.layout import BadLayout, Layout, primary_name, replica_name
 from storage import migrate
@@ -10,15 +11,19 @@ from storage import migrate
 DEVELOPMENT_TENANT = "dev"
 REPLICAS_SYNCHRONOUS_MIN = 2  # With one, its end would be that of every payment.
 
+# Librdkafka's mock cluster in memory, or Apache Kafka itself, which needs Java and Maven.
+Kafka = Literal["embedded", "apache"]
+
 
 @dataclass(frozen=True)
 class StackOptions:
     """What a stack is to be made of; the defaults give everything embedded and on free ports.
 
     A URL or bootstrap list takes the place of the embedded server of that kind. Ports are by name:
-    postgres, replica1, ..., valkey, kafka, processor, gateway, processor_metrics, gateway_metrics;
-    of further Postgres servers postgres2, postgres2-replica1, ..., and of further processors
-    processor2, processor2_metrics, ...
+    postgres, replica1, ..., valkey, kafka, processor, gateway, processor_metrics, gateway_metrics,
+    relay_metrics, and of a service its name and NAME_metrics; with Apache Kafka also
+    kafka_controller; of further Postgres servers postgres2, postgres2-replica1, ..., and of further
+    processors processor2, processor2_metrics, ...
 
     Shards are s1, s2, ...; regions and Postgres servers get them in turn. Raises BadLayout.
     """
@@ -35,12 +40,17 @@ class StackOptions:
     postgres_url: str | None = field(default=None, repr=False)
     redis_url: str | None = field(default=None, repr=False)
     kafka_bootstrap: str | None = None
+    kafka: Kafka = "embedded"
     postgres_settings: Mapping[str, str] = field(default_factory=dict)
     postgres_programs: Path | None = None  # Another build than the wheel's.
     gateway_workers: int = 1
     reflection: bool = True
     processor_env: Mapping[str, str] = field(default_factory=dict, repr=False)
     gateway_env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    relay: bool = False  # Publish what is committed to Kafka.
+    relay_env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    services: Sequence[str] = ()  # Those behind Kafka, by name; see services.SERVICES.
+    service_env: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
     with_servers: bool = True
     # None leaves the database empty: no schema, no logins of the servers, no key.
     migrations: Path | None = migrate.MIGRATIONS
@@ -64,6 +74,11 @@ class StackOptions:
     def promotes(self) -> bool:
         """Whether a standby takes over from a dead primary."""
         return self.failover or self.synchronous
+
+    @property
+    def has_apache_kafka(self) -> bool:
+        """Whether a broker of its own keeps what it is given; a given one takes its place."""
+        return self.kafka == "apache" and self.kafka_bootstrap is None
 
     @property
     def region(self) -> str:
@@ -100,10 +115,20 @@ class StackOptions:
         embedded = {
             "valkey": self.redis_url is None,
             "kafka": self.kafka_bootstrap is None,
+            "kafka_controller": self.has_apache_kafka,
         }
         postgres = self.primary_names()
         for server in range(self.servers):
             postgres += self.replica_names(server)
         servers = [*self.processor_names(), "gateway"]
         metrics = [f"{name}_metrics" for name in servers]
-        return [*postgres, *(name for name in embedded if embedded[name]), *servers, *metrics]
+        if self.relay:
+            metrics.append("relay_metrics")
+        behind = [name for service in self.services for name in (service, f"{service}_metrics")]
+        return [
+            *postgres,
+            *(name for name in embedded if embedded[name]),
+            *servers,
+            *metrics,
+            *behind,
+        ]

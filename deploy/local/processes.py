@@ -1,5 +1,6 @@
 """Child processes that die with their parent: starting, recognising and ending them."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -64,20 +65,26 @@ class Spawner:
         env: Mapping[str, str],
         log: Path,
         death_signal: signal.Signals,
+        niceness: int = 0,
     ) -> Child:
         """Start `argv`; it gets `death_signal` as soon as this process is gone."""
-        return self._thread.submit(_spawn, argv, env, log, death_signal).result()
+        return self._thread.submit(_spawn, argv, env, log, death_signal, niceness).result()
 
     def close(self) -> None:
         self._thread.shutdown()
 
 
 def _spawn(
-    argv: Sequence[str], env: Mapping[str, str], log: Path, death_signal: signal.Signals
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    log: Path,
+    death_signal: signal.Signals,
+    niceness: int,
 ) -> Child:
     # setpriv and not preexec_fn: Python code between fork and exec may deadlock in a process with
     # threads, and without it Python can use vfork, which leaves gRPC's fork handlers asleep.
-    tied = ["setpriv", "--pdeathsig", death_signal.name.removeprefix("SIG"), "--", *argv]
+    polite = ["nice", "-n", str(niceness)] if niceness else []
+    tied = ["setpriv", "--pdeathsig", death_signal.name.removeprefix("SIG"), "--", *polite, *argv]
     with open_log(log) as output:
         process = subprocess.Popen(
             tied,
@@ -87,8 +94,16 @@ def _spawn(
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C in the terminal is for us alone: we stop in order.
         )
+    if niceness:
+        _let_others_first(process.pid, niceness)
     ticks = start_ticks(process.pid)
     return Child(Identity(process.pid, -1 if ticks is None else ticks), process, time.monotonic())
+
+
+def _let_others_first(pid: int, niceness: int) -> None:
+    """Where the kernel shares the machine among sessions, a session has a niceness of its own."""
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{pid}/autogroup").write_text(str(niceness))
 
 
 def open_log(path: Path) -> BinaryIO:

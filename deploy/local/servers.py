@@ -3,6 +3,7 @@
 import functools
 import os
 import sys
+import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -91,8 +92,20 @@ def gateway_environment(
     }
 
 
+def relay_environment(
+    endpoints: folder.Endpoints, region: str, shards_file: Path, archive: Path | None = None
+) -> dict[str, str]:
+    return {
+        "TENDER_ARCHIVE_FOLDER": str(archive or ""),
+        "TENDER_SHARDS_FILE": str(shards_file),
+        "TENDER_KAFKA_BOOTSTRAP": endpoints.kafka_bootstrap,
+        "TENDER_METRICS_LISTEN": endpoints.relay_metrics,
+        "TENDER_REGION": region,
+    }
+
+
 def service(
-    name: str, module: str, target: str, env: Mapping[str, str], log: Path
+    name: str, module: str, target: str, env: Mapping[str, str], log: Path, *, niceness: int = 0
 ) -> supervisor.Service:
     """A server that is ready when its health service says so."""
     return supervisor.Service(
@@ -104,7 +117,34 @@ def service(
         probe=functools.partial(probe, target),
         start_seconds_max=START_SECONDS_MAX,
         stop_seconds_max=STOP_SECONDS_MAX,
+        niceness=niceness,
     )
+
+
+def metrics_service(
+    name: str, module: str, where: str, env: Mapping[str, str], log: Path, *, niceness: int = 0
+) -> supervisor.Service:
+    """A server that nobody calls; it is ready when its /healthz says so."""
+    return supervisor.Service(
+        name=name,
+        where=where,
+        argv=(sys.executable, "-m", module),
+        env=env,
+        log=log,
+        probe=functools.partial(probe_healthz, where),
+        start_seconds_max=START_SECONDS_MAX,
+        stop_seconds_max=STOP_SECONDS_MAX,
+        niceness=niceness,
+    )
+
+
+def probe_healthz(where: str) -> None:
+    """Raise NotReady unless /healthz answers 200."""
+    try:
+        with urllib.request.urlopen(f"http://{where}/healthz", timeout=CHECK_SECONDS_MAX):
+            pass
+    except OSError as error:
+        raise supervisor.NotReady(f"healthz: {error}") from error
 
 
 def probe(target: str) -> None:

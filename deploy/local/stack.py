@@ -23,7 +23,9 @@ from deploy.local import (
     processes,
     roles,
     servers,
+    services,
     supervisor,
+    topics,
 )
 from deploy.local.options import StackOptions
 from storage import migrate
@@ -91,12 +93,14 @@ class Stack:
         self._ports = ports.choose(self.options.port_names(), self.options.ports, self._held_ports)
         roles_now = roles.Roles(self._folder.root, self.options)
         below = engines.Engines(
-            self.options, self._folder, self._ports, self._supervisor, roles_now
+            self.options, self._folder, self._ports, self._supervisor, roles_now, self._on_event
         )
         self._endpoints = below.start()
         self._folder.write_endpoints(self.endpoints)
         if self.options.migrations is not None:
             self._prepare_databases(self.options.migrations)
+            self._prepare_topics()
+            self._prepare_services()
         below.await_replicas(self._endpoints)
         if self.options.with_servers:
             self._start_servers(below)
@@ -151,6 +155,7 @@ class Stack:
                 engines.PROCESSOR_GROUP,
             ),
             (engines.QUERY_LOGIN, self._folder.secret("query_password"), engines.QUERY_GROUP),
+            (engines.RELAY_LOGIN, self._folder.secret("relay_password"), engines.RELAY_GROUP),
         ]
         for shard in self.endpoints.shards:
             applied = database.run_async(migrate.migrate(shard.owner_url, migrations))
@@ -162,6 +167,27 @@ class Stack:
             devkey.ensure(self.endpoints.owner_url, self._folder.secrets, self.options.tenant)
         if self.options.with_servers:
             database.run_async(self._write_first_map())
+
+    def _prepare_topics(self) -> None:
+        """The embedded broker makes them itself, and a given one is somebody else's."""
+        if self.options.has_apache_kafka:
+            self._supervisor.await_ready("kafka")
+            changed = topics.prepare(self.endpoints.kafka_bootstrap)
+            self._on_event(f"topics up to date ({changed} made)")
+
+    def _prepare_services(self) -> None:
+        """Give each its database, its schema and its login."""
+        for name, service in self.endpoints.services.items():
+            migrations = services.SERVICES[name].migrations
+            if migrations is None:
+                continue
+            group = services.database_name(name)
+            database.run_async(database.ensure_database(self.endpoints.owner_url, group))
+            applied = database.run_async(migrate.migrate(service.owner_url, migrations))
+            self._on_event(f"schema of {name} up to date ({len(applied)} migrations applied)")
+            login = (services.login(name), self._folder.secret(f"{name}_password"), group)
+            database.run_async(database.prepare_logins(service.owner_url, [login]))
+            database.run_async(database.let_in(service.owner_url, group))
 
     async def _write_first_map(self) -> None:
         """Give the directory its first map; one that was changed since has the same shards."""
@@ -189,6 +215,7 @@ class Stack:
             workers=options.gateway_workers,
             reflection=options.reflection,
         )
+        gateway_env["TENDER_SERVICES"] = services.gateway_setting(endpoints.services)
         for processor in endpoints.processors:
             own = self._processor_environment(processor, shards[0]) | dict(options.processor_env)
             self._add_server(processor.name, options.processor_module, processor.address, own)
@@ -197,6 +224,66 @@ class Stack:
             options.gateway_module,
             endpoints.gateway,
             gateway_env | dict(options.gateway_env),
+        )
+        if options.relay:
+            self._add_relay(below)
+        for name in options.services:
+            self._add_service(name)
+
+    def _add_service(self, name: str) -> None:
+        service, spec = self.endpoints.services[name], services.SERVICES[name]
+        environment = (
+            servers.environment()
+            | services.environment(service, self.endpoints.kafka_bootstrap)
+            | {"TENDER_INTERNAL_TOKEN_FILE": str(self.endpoints.internal_token_file)}
+            | dict(spec.environment)
+            | {key: str(self._folder.secret_file(file)) for key, file in spec.secrets.items()}
+            | self._of_lanes(spec)
+            | dict(self.options.service_env.get(name, {}))
+        )
+        start = servers.service if service.address else servers.metrics_service
+        where = service.address or service.metrics
+        log = self._folder.log(name)
+        niceness = supervisor.BEHIND_PAYMENTS
+        self._supervisor.add(start(name, spec.module, where, environment, log, niceness=niceness))
+
+    def _of_lanes(self, spec: services.Spec) -> dict[str, str]:
+        """What a service is told that carries commands, and what it may do on a laptop."""
+        if not spec.has_lanes:
+            return {}
+        targets = self.endpoints.processor_targets
+        told = {
+            "TENDER_PROCESSOR_TARGETS": ",".join(targets),
+            "TENDER_REGION": self.options.region,
+        }
+        if not self.options.has_apache_kafka and self.options.kafka_bootstrap is None:
+            # The embedded broker keeps nothing, and nobody expects it to.
+            told["TENDER_ACCEPT_LOSS"] = "1"
+        return told
+
+    def _add_relay(self, below: engines.Engines) -> None:
+        places = self.options.layout().places()
+        shards = [
+            {
+                "shard": shard.name,
+                "region": shard.region,
+                "database_url": self._near(shard.relay_url, below, place.server),
+            }
+            for place, shard in zip(places, self.endpoints.shards, strict=True)
+        ]
+        folder.write_private(self._folder.relay_shards, json.dumps(shards, indent=2))
+        environment = servers.relay_environment(
+            self.endpoints, self.options.region, self._folder.relay_shards, self._folder.archive
+        )
+        self._supervisor.add(
+            servers.metrics_service(
+                "relay",
+                "deploy.servers.relay",
+                self.endpoints.relay_metrics,
+                servers.environment() | environment | dict(self.options.relay_env),
+                self._folder.log("relay"),
+                niceness=supervisor.BEHIND_PAYMENTS,
+            )
         )
 
     def _processor_environment(

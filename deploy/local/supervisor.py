@@ -41,6 +41,10 @@ def await_probe(probe: Callable[[], None], seconds_max: float) -> None:
         time.sleep(PROBE_PAUSE_SECONDS)
 
 
+BEHIND_PAYMENTS = 5
+"""Niceness of what need not be done before a payment is answered: a third of a share."""
+
+
 @dataclass(frozen=True)
 class Service:
     """What the supervisor has to know about one server."""
@@ -55,6 +59,7 @@ class Service:
     stop_seconds_max: float
     stop_signal: signal.Signals = signal.SIGTERM
     prepare: Callable[[], None] = nothing  # Before every start, restarts included.
+    niceness: int = 0  # So much less of a busy machine than others, as `nice` has it.
 
 
 @dataclass
@@ -144,7 +149,7 @@ class Supervisor:
             service = slot.service
             service.prepare()
             slot.child = self._spawner.spawn(
-                service.argv, service.env, service.log, service.stop_signal
+                service.argv, service.env, service.log, service.stop_signal, service.niceness
             )
             self._changed()
 

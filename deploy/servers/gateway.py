@@ -5,7 +5,17 @@ import time
 from typing import Final, Protocol
 
 from deploy.servers import command, workers
-from gateway import directory, endpoint, identity, lane_stream, lanes, methods, queries, reads
+from gateway import (
+    directory,
+    endpoint,
+    forwarding,
+    identity,
+    lane_stream,
+    lanes,
+    methods,
+    queries,
+    reads,
+)
 from gateway.edge import grpc_aio
 from gateway.edge.http2.edge import Http2Edge
 from gateway.front import Front
@@ -58,6 +68,10 @@ async def serve(
         {target: queries.QueryClient(query_channels[target], token) for target in targets},
         region=gateway.region,
     )
+    service_channels = {
+        name: lane_stream.create_channel(target)
+        for name, target in gateway.service_targets().items()
+    }
     tasks = serving.Tasks()
     health = serving.Health(methods.SERVICE_NAMES)
     redis = _Redis(gateway, all_lanes)
@@ -69,6 +83,10 @@ async def serve(
         read_timeout_seconds=gateway.read_timeout_ms / 1_000,
         replays=redis.replays,
         limits=redis.limits,
+        services={
+            name: forwarding.ServiceClient(name, channel, token)
+            for name, channel in service_channels.items()
+        },
     )
     front = Front(backends)
     make_server = _http2_server if gateway.gateway_edge == "http2" else _grpc_server
@@ -102,7 +120,11 @@ async def serve(
         await tasks.drain(identity.LOOKUP_TIMEOUT_SECONDS)
         for task in running:
             task.cancel()
-    for channel in (*lane_channels.values(), *query_channels.values()):
+    for channel in (
+        *lane_channels.values(),
+        *query_channels.values(),
+        *service_channels.values(),
+    ):
         await channel.close()
     metrics_server.close()
     _log.info("gateway_stopped")

@@ -19,6 +19,10 @@ OVERLAYS: Final = ("base", "overlays/example")
 SERVERS: Final[Mapping[str, type[settings.Settings]]] = {
     "deploy.servers.gateway": settings.GatewaySettings,
     "deploy.servers.processor": settings.ProcessorSettings,
+    "deploy.servers.relay": settings.RelaySettings,
+    "deploy.servers.notifications": settings.NotificationSettings,
+    "deploy.servers.webhooks": settings.WebhookSettings,
+    "deploy.servers.reporting": settings.ReportingSettings,
 }
 SECRET_MOUNTS: Final = "/run/secrets"
 
@@ -101,6 +105,11 @@ SECRETS: Final = {
     "internal_token": "5" * 64,
     "api_key_pepper": "7" * 64,
     "database_url": "postgresql://lane:x@primary:5432/tender",
+    "relay_database_url": "postgresql://relay:x@primary:5432/tender",
+    "notifications_database_url": "postgresql://notifications:x@primary:5432/tender_notifications",
+    "webhooks_database_url": "postgresql://webhooks:x@primary:5432/tender_webhooks",
+    "webhooks_keys": "6" * 64,
+    "reporting_database_url": "postgresql://reporting:x@primary:5432/tender_reporting",
     "query_database_url": "postgresql://reader:x@primary:5432/tender",
     "replica_database_urls": "postgresql://reader:x@standby:5432/tender",
 }

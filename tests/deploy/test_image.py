@@ -69,7 +69,11 @@ def test_everything_copied_is_there_and_let_through() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["deploy.servers.gateway", "deploy.servers.processor", "deploy.probe"]
+    "module",
+    [
+        *("deploy.servers.gateway", "deploy.servers.processor", "deploy.servers.webhooks"),
+        "deploy.probe",
+    ],
 )
 def test_what_the_image_runs_is_in_the_package(module: str, installed: Path) -> None:
     option = "--help" if module == "deploy.probe" else "--check"

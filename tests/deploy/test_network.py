@@ -9,6 +9,10 @@ from tests.deploy import files
 
 GATEWAY = {"app.kubernetes.io/name": "gateway"}
 PROCESSOR = {"app.kubernetes.io/name": "processor"}
+RELAY = {"app.kubernetes.io/name": "relay"}
+NOTIFICATIONS = {"app.kubernetes.io/name": "notifications"}
+WEBHOOKS = {"app.kubernetes.io/name": "webhooks"}
+REPORTING = {"app.kubernetes.io/name": "reporting"}
 MIGRATE = {"app.kubernetes.io/name": "migrate"}
 REDIS = {"app.kubernetes.io/name": "redis"}
 POSTGRES = {"cnpg.io/cluster": "shard-s1"}
@@ -24,6 +28,17 @@ PAIRS = [
     (PROCESSOR, REDIS, 6379),
     (PROCESSOR, POSTGRES, 5432),
     (PROCESSOR, KAFKA, 9092),
+    (RELAY, POSTGRES, 5432),
+    (RELAY, KAFKA, 9092),
+    (GATEWAY, NOTIFICATIONS, 50062),
+    (NOTIFICATIONS, POSTGRES, 5432),
+    (NOTIFICATIONS, KAFKA, 9092),
+    (GATEWAY, WEBHOOKS, 50063),
+    (WEBHOOKS, POSTGRES, 5432),
+    (WEBHOOKS, KAFKA, 9092),
+    (GATEWAY, REPORTING, 50064),
+    (REPORTING, POSTGRES, 5432),
+    (REPORTING, KAFKA, 9092),
     (MIGRATE, POSTGRES, 5432),
     (POSTGRES, POSTGRES, 5432),
     (POSTGRES, POSTGRES, 8000),
@@ -34,12 +49,28 @@ FROM_ELSEWHERE = [
     (INGRESS, GATEWAY, 50051),
     (MONITORING, GATEWAY, 9464),
     (MONITORING, PROCESSOR, 9465),
+    (MONITORING, RELAY, 9466),
+    (MONITORING, NOTIFICATIONS, 9468),
+    (MONITORING, WEBHOOKS, 9469),
+    (MONITORING, REPORTING, 9470),
     (MONITORING, POSTGRES, 9187),
     (OPERATOR, POSTGRES, 8000),
 ]
 NEVER = [
     (GATEWAY, POSTGRES, 5432),
     (GATEWAY, KAFKA, 9092),
+    (RELAY, PROCESSOR, 50052),
+    (RELAY, REDIS, 6379),
+    (NOTIFICATIONS, PROCESSOR, 50052),
+    (NOTIFICATIONS, WEBHOOKS, 50063),
+    (NOTIFICATIONS, REDIS, 6379),
+    (PROCESSOR, NOTIFICATIONS, 50062),
+    (WEBHOOKS, PROCESSOR, 50052),
+    (WEBHOOKS, REDIS, 6379),
+    (PROCESSOR, WEBHOOKS, 50063),
+    (REPORTING, PROCESSOR, 50052),
+    (REPORTING, REDIS, 6379),
+    (PROCESSOR, REPORTING, 50064),
     (MIGRATE, PROCESSOR, 50052),
     (REDIS, POSTGRES, 5432),
     (KAFKA, PROCESSOR, 50052),
@@ -117,7 +148,7 @@ def test_every_pod_of_ours_may_ask_for_names() -> None:
 def test_pods_have_the_labels_that_policies_go_by() -> None:
     labels = [files.pod(each)["metadata"]["labels"] for each in files.workloads().values()]
 
-    for name in (GATEWAY, PROCESSOR, MIGRATE, REDIS):
+    for name in (GATEWAY, PROCESSOR, RELAY, NOTIFICATIONS, WEBHOOKS, MIGRATE, REDIS):
         assert any(name.items() <= each.items() for each in labels)
     assert POSTGRES["cnpg.io/cluster"] in files.of_kind("Cluster")
     assert KAFKA["strimzi.io/cluster"] in files.of_kind("Kafka")

@@ -17,6 +17,7 @@ KINDS = [
     "Cluster",
     "Kafka",
     "KafkaNodePool",
+    "KafkaTopic",
     "PodMonitor",
     "PrometheusRule",
 ]

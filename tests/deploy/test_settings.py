@@ -56,7 +56,8 @@ def test_the_server_takes_what_is_given(
     module: str, variables: dict[str, str], tmp_path: Path
 ) -> None:
     with files.loaded(module, variables, tmp_path) as loaded:
-        assert len(loaded.internal_token()) == 64
+        if not isinstance(loaded, settings.RelaySettings):  # It calls nobody of ours.
+            assert len(loaded.internal_token()) == 64
         shown = loaded.effective()
 
     for name, value in variables.items():
@@ -74,7 +75,8 @@ def test_servers_of_a_place_agree_on_region_and_redis(
     module: str, variables: dict[str, str]
 ) -> None:
     assert {other["TENDER_REGION"] for _, _, other in SERVERS} == {variables["TENDER_REGION"]}
-    assert variables["TENDER_REDIS_URL"].startswith("redis://redis:")
+    if module in ("deploy.servers.gateway", "deploy.servers.processor"):  # Who have a use for it.
+        assert variables["TENDER_REDIS_URL"].startswith("redis://redis:")
 
 
 def test_a_gateway_knows_every_processor_that_is_started() -> None:
@@ -97,6 +99,8 @@ def test_a_gateway_knows_every_processor_that_is_started() -> None:
 def test_processors_know_each_other_as_gateways_know_them() -> None:
     targets: dict[str, set[str]] = {}
     for place, server, variables in SERVERS:
+        if server not in ("deploy.servers.gateway", "deploy.servers.processor"):
+            continue  # It asks none of them.
         is_gateway = server == "deploy.servers.gateway"
         name = "TENDER_PROCESSOR_TARGETS" if is_gateway else "TENDER_PEER_TARGETS"
         targets.setdefault(place.split()[0], set()).add(variables[name])

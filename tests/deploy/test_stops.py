@@ -7,8 +7,11 @@ import pytest
 
 from gateway import identity
 from kit import settings
+from services.notifications import worker
+from services.webhooks import sending
 from tests.deploy import files
 
+ATTEMPT_SECONDS = sending.SECONDS_MAX + sending.ANSWER_SECONDS_MAX
 SPARE_SECONDS = 5.0
 """For what follows the drain: connections closed, the lane handed over, logs written."""
 
@@ -17,12 +20,20 @@ def stop_seconds(loaded: settings.Settings) -> float:
     """How long a server may take by its settings."""
     if isinstance(loaded, settings.GatewaySettings):
         return loaded.quiet_seconds + loaded.drain_seconds + identity.LOOKUP_TIMEOUT_SECONDS
-    assert isinstance(loaded, settings.ProcessorSettings)
+    if isinstance(loaded, settings.ServiceSettings):
+        # Consumers, what they leave to be ended, and calls: one after the other.
+        under_way = ATTEMPT_SECONDS
+        if isinstance(loaded, settings.NotificationSettings):
+            under_way = worker.STOP_SECONDS_MAX
+        return 2 * loaded.drain_seconds + under_way
+    assert isinstance(loaded, settings.ProcessorSettings | settings.RelaySettings)
     return loaded.drain_seconds
 
 
 @pytest.mark.parametrize("name", files.OVERLAYS)
-@pytest.mark.parametrize("server", ["gateway", "processor"])
+@pytest.mark.parametrize(
+    "server", ["gateway", "processor", "relay", "notifications", "webhooks", "reporting"]
+)
 def test_a_pod_has_more_time_than_its_server_takes(server: str, name: str, tmp_path: Path) -> None:
     workload = files.workloads(name)[server]
     container = files.container(workload)

@@ -81,6 +81,7 @@ def alone(tmp_path: Path) -> Callable[..., Result]:
         "TENDER_TARGET": None,
         "TENDER_API_KEY": None,
         "TENDER_DATABASE_URL": None,
+        "TENDER_KAFKA_BOOTSTRAP": None,
         "TENDER_DATA_DIR": str(tmp_path),
         "COLUMNS": "200",
     }
@@ -91,10 +92,13 @@ def commands() -> Iterator[tuple[str, Any]]:
     """Every command with its full name."""
     program = typer.main.get_command(cli.app)
     assert isinstance(program, TyperGroup)
-    for name, command in program.commands.items():
+    return _below(program)
+
+
+def _below(group: TyperGroup) -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
         if isinstance(command, TyperGroup):
-            for below, one in command.commands.items():
-                yield f"{name} {below}", one
+            yield from ((f"{name} {below}", one) for below, one in _below(command))
         else:
             yield name, command
 
@@ -230,6 +234,7 @@ async def test_a_list_stops_at_its_limit(run: Run, script: Desk) -> None:
         ["merchant", "update", "mer_1", "--basis-points", "5"],
         ["account", "open", "ada", "EUR", "--overdraft", "5 JPY"],
         ["up", "--port", "gateway=high"],
+        ["up", "--kafka", "zookeeper"],
         ["nonsense"],
     ],
     ids=" ".join,
@@ -245,7 +250,11 @@ async def test_wrong_usage_exits_2_and_sends_nothing(
 
 
 @pytest.mark.parametrize(
-    "arguments", [PAY, ["migrate"], ["verify"], ["key", "create", "--scope", "service"]]
+    "arguments",
+    [
+        *(PAY, ["migrate"], ["verify"], ["key", "create", "--scope", "service"]),
+        *(["topics", "check"], ["topics", "apply"]),
+    ],
 )
 def test_without_a_stack_the_way_to_one_is_told(
     alone: Callable[..., Result], arguments: list[str]

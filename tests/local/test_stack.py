@@ -58,6 +58,7 @@ server.stop(None).wait()
 GROUPS_SQL = """
 CREATE ROLE tender_lane NOLOGIN;
 CREATE ROLE tender_reader NOLOGIN;
+CREATE ROLE tender_publisher NOLOGIN;
 CREATE TABLE things (n INTEGER);
 GRANT SELECT, INSERT ON things TO tender_lane;
 GRANT SELECT ON things TO tender_reader;

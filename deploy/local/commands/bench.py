@@ -29,6 +29,7 @@ EXAMPLES = (
     "tender bench --knee",
     "tender bench --overload",
     "tender bench --shards",
+    "tender bench --events",
     "tender bench --scenario redis_on --scenario cross_shard",
     "tender bench --soak 10",
     "tender bench --all",
@@ -83,6 +84,15 @@ def bench(
             "--shards",
             help="Only what several shards, Redis and standbys give and cost: lanes, money across "
             "shards, replays, reads, takeover, a bucket's move, Redis on, off and killed.",
+            rich_help_panel=WHAT,
+        ),
+    ] = False,
+    only_events: Annotated[
+        bool,
+        typer.Option(
+            "--events",
+            help="Only what events cost and how old they get: a relay and Apache Kafka, which "
+            "needs Java 17 and Maven, on the same cores.",
             rich_help_panel=WHAT,
         ),
     ] = False,
@@ -153,11 +163,15 @@ def bench(
             quick,
             longer=only_longer,
             only_shards=only_shards and not everything,
+            only_events=only_events and not everything,
             can_start=target is None,
         )
         wanted = wanted_module.Wanted(
             scenarios=names,
             shards=of_shards,
+            events=only_events
+            or everything
+            or not (scenario or quick or only_longer or only_shards or target),
             city=wanted_module.CITY_QUICK if quick else wanted_module.CITY,
             data_dir=data_dir,
             lengths=wanted_module.changed(
@@ -220,6 +234,7 @@ def _names(
     *,
     longer: bool,
     only_shards: bool,
+    only_events: bool,
     can_start: bool,
 ) -> tuple[list[str], list[str]]:
     """Return which scenarios are measured, and what of several shards."""
@@ -236,8 +251,12 @@ def _names(
         raise typer.BadParameter("several shards are measured on a stack of the benchmark's own")
     if given:
         return [name for name in given if name in known], of_shards
+    if only_events and not can_start:
+        raise typer.BadParameter("events are measured on a stack of the benchmark's own")
     if only_shards:
         return [], of_shards
+    if only_events:
+        return [], []
     if longer:
         return ["unary"], []
     names = [name for name, one in known.items() if not (quick and one.cold)]

@@ -10,13 +10,15 @@ import asyncpg
 import typer
 from rich.markup import escape
 
-from deploy.local import anchors, devkey
-from deploy.local.commands import calling, output, reports
+from deploy.local import anchors, database, devkey, services
+from deploy.local.commands import calling, journal, output, reports
 from deploy.local.commands.calling import DATA_DIR_DEFAULT, DataDir
 from deploy.local.commands.output import Output
 from deploy.local.options import DEVELOPMENT_TENANT
 from storage import migrate as migrations
 from storage import verify as ledger
+from storage.archive.folder import Folder
+from storage.archive.ports import ArchiveAway
 
 app = typer.Typer()
 key_app = typer.Typer(no_args_is_help=True, help="Make API keys.")
@@ -44,12 +46,18 @@ def explained() -> Iterator[None]:
         yield
     except migrations.MigrationError as error:
         raise reports.Problem(str(error), "Nothing of the failed migration was kept.") from None
+    except ledger.ArchiveNeeded as error:
+        raise reports.Problem(str(error), "Name their folder with --archive.") from None
+    except ArchiveAway as error:
+        raise reports.Problem(f"The archive cannot be read: {error}", "Check --archive.") from None
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         message = f"The database does not do it: {str(error) or type(error).__name__}"
         raise reports.Problem(message, "Check --dsn and whether the database runs.") from None
 
 
-@calling.local(app, "migrate", "tender migrate", "tender migrate --status")
+@calling.local(
+    app, "migrate", "tender migrate", "tender migrate --status", "tender migrate --service webhooks"
+)
 def migrate(
     printer: Output,
     dsn: Dsn = None,
@@ -57,12 +65,25 @@ def migrate(
     only_status: Annotated[
         bool, typer.Option("--status", help="Show what is applied; change nothing.")
     ] = False,
+    service: Annotated[
+        str | None,
+        typer.Option(help="A service behind Kafka: its own database, beside the one named."),
+    ] = None,
 ) -> None:
     """Bring a database to the schema of this version, forward only."""
-    url = dsn or calling.find_endpoints(data_dir).owner_url
+    url, files = dsn or calling.find_endpoints(data_dir).owner_url, migrations.MIGRATIONS
+    own = "" if service is None else services.database_name(service)
+    if service is not None:
+        files = _migrations_of(service)
     with explained():
-        applied = [] if only_status else asyncio.run(migrations.migrate(url))
-        found = asyncio.run(migrations.status(url))
+        if own and not only_status:
+            asyncio.run(database.ensure_database(url, own))
+        if own:
+            url = database.named(url, own)
+        applied = [] if only_status else asyncio.run(migrations.migrate(url, files))
+        if own and applied:
+            asyncio.run(database.let_in(url, own))
+        found = asyncio.run(migrations.status(url, files))
     if printer.as_json:
         rows = [{"name": each.name, "appliedAt": each.applied_at} for each in found]
         printer.json({"applied": applied, "migrations": rows})
@@ -70,6 +91,16 @@ def migrate(
         printer.say(f"applied {name}")
     shown = [(each.name, f"{each.applied_at or 'missing'}") for each in found]
     printer.show(output.table(("migration", "applied"), shown))
+
+
+def _migrations_of(service: str) -> Path:
+    spec = services.SERVICES.get(service)
+    if spec is None or spec.migrations is None:
+        known = ", ".join(name for name, each in services.SERVICES.items() if each.migrations)
+        raise reports.Problem(
+            f"No service {service} has a database.", f"There are: {known}.", reports.EXIT_USAGE
+        )
+    return spec.migrations
 
 
 @calling.local(
@@ -83,6 +114,7 @@ def verify(
     printer: Output,
     dsn: Dsns = None,
     data_dir: DataDir = DATA_DIR_DEFAULT,
+    archive: journal.ArchiveFolder = None,
     anchor: Annotated[
         list[str] | None,
         typer.Option(
@@ -98,10 +130,13 @@ def verify(
     Exit code 1 on any breach, naming the row.
     """
     given = [anchors.parse(text) for text in anchor or ()]
+    files = None if dsn and archive is None else Folder(journal.archive_of(archive, data_dir))
     shards = () if dsn else calling.find_endpoints(data_dir).shards
     urls = dsn or [shard.query_url for shard in shards]
     if len(urls) == 1:
-        _verify_one(printer, urls[0], [known for _, known in given], None if dsn else data_dir)
+        _verify_one(
+            printer, urls[0], [known for _, known in given], None if dsn else data_dir, files
+        )
         return
     if any(not shard for shard, _ in given):
         raise typer.BadParameter("with several shards an anchor is SHARD:SEQ:HASH")
@@ -110,7 +145,7 @@ def verify(
     for shard, each in (*given, *kept):
         known[shard] = (*known.get(shard, ()), each)
     with explained():
-        report = asyncio.run(ledger.verify_shards(urls, anchors=known))
+        report = asyncio.run(ledger.verify_shards(urls, anchors=known, archive=files))
     if unknown := known.keys() - {one.head.shard for one in report.shards}:
         raise typer.BadParameter(f"there is no shard {', '.join(sorted(unknown))} to be anchored")
     if shards and report.ok:
@@ -120,13 +155,17 @@ def verify(
 
 
 def _verify_one(
-    printer: Output, url: str, known: list[ledger.Anchor], data_dir: Path | None
+    printer: Output,
+    url: str,
+    known: list[ledger.Anchor],
+    data_dir: Path | None,
+    files: Folder | None,
 ) -> None:
     """Verify the only shard; with a data folder its head is remembered there."""
     if data_dir is not None:
         known = [*known, *anchors.kept(data_dir)]
     with explained():
-        report = asyncio.run(ledger.verify(url, anchors=tuple(known)))
+        report = asyncio.run(ledger.verify(url, anchors=tuple(known), archive=files))
     if data_dir is not None and report.ok:
         anchors.keep(data_dir, report.head)
     _show(printer, report.to_json(), verified(report.checks), ok=report.ok)

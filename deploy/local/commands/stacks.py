@@ -16,11 +16,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
 
-from deploy.local import database, folder, layout, ports, servers, supervisor
+from deploy.local import database, folder, layout, ports, servers, services, supervisor
 from deploy.local.commands import calling, output, reports
 from deploy.local.commands.calling import DATA_DIR_DEFAULT, DataDir
 from deploy.local.commands.output import Output
-from deploy.local.options import StackOptions
+from deploy.local.options import Kafka, StackOptions
 
 app = typer.Typer()
 
@@ -45,8 +45,8 @@ Ports = Annotated[
         "--port",
         metavar="NAME=NUMBER",
         help="Of gateway, processor, processor2, postgres, replica1, postgres2, "
-        "postgres2-replica1, valkey, kafka, gateway_metrics, processor_metrics or "
-        "processor2_metrics; 0 takes a free one.",
+        "postgres2-replica1, valkey, kafka, kafka_controller, gateway_metrics, "
+        "processor_metrics or processor2_metrics; 0 takes a free one.",
     ),
 ]
 
@@ -76,6 +76,7 @@ def explained() -> Iterator[None]:
     "tender up --detach --port gateway=0 --data-dir /tmp/tender",
     "tender up --shards 4 --regions eu,us --servers 2 --replicas 2 --processors 2",
     "tender up --replicas 2 --synchronous",
+    "tender up --kafka apache",
     "tender up --postgres-url postgresql://tender@db.example.com/tender",
 )
 def up(
@@ -113,9 +114,27 @@ def up(
     redis_url: Annotated[
         str | None, typer.Option(help="URL of a Redis or Valkey to use instead.")
     ] = None,
+    kafka: Annotated[
+        Kafka,
+        typer.Option(
+            help="Embedded, in memory; or Apache Kafka, which keeps its data and needs Java 17 and "
+            "Maven."
+        ),
+    ] = "embedded",
     kafka_bootstrap: Annotated[
         str | None, typer.Option(help="host:port of a Kafka to use instead.")
     ] = None,
+    relay: Annotated[
+        bool, typer.Option("--relay/--no-relay", help="Publish what is committed to Kafka.")
+    ] = True,
+    behind: Annotated[
+        bool,
+        typer.Option(
+            "--services/--no-services",
+            help="Start the services behind Kafka too; they need the relay, and databases of "
+            "their own on the first Postgres.",
+        ),
+    ] = True,
     reflection: Annotated[
         bool, typer.Option("--reflection/--no-reflection", help="Let clients list the methods.")
     ] = True,
@@ -124,7 +143,7 @@ def up(
     """Start Postgres with a replica, Valkey, Kafka, processor and gateway on this machine.
 
     Stays in the foreground, restarts what dies, and stops everything on Ctrl-C. What is in the
-    data folder is there again at the next start, except for Valkey's and Kafka's.
+    data folder is there again at the next start, except for Valkey's and the embedded Kafka's.
     """
     if detach:
         _start_detached(data_dir)
@@ -147,6 +166,9 @@ def up(
             postgres_url=postgres_url,
             redis_url=redis_url,
             kafka_bootstrap=kafka_bootstrap,
+            relay=relay,
+            services=services.names() if relay and behind else (),
+            kafka=kafka,
             reflection=reflection,
         )
     console = Console(highlight=False, soft_wrap=True, stderr=printer.as_json)

@@ -1,8 +1,8 @@
 """The embedded Kafka: librdkafka's mock cluster behind a port of our choice, in memory.
 
-Run as `python -m deploy.local.kafka --port 9092`. The mock picks a random port for itself; a
-forwarder listens on the given one and the mock advertises that, so that clients find a restarted
-broker at the same address. What it held is gone then: it is for development only.
+The mock picks a random port for itself; a forwarder listens on the given one and the mock
+advertises that, so that clients find a restarted broker at the same address. What it held is gone
+then: it is for development only.
 """
 
 import argparse
@@ -15,13 +15,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import confluent_kafka
-from confluent_kafka.admin import AdminClient
 
-from deploy.local import ports, supervisor
+from deploy.local import kafka, ports, supervisor
 
 START_SECONDS_MAX = 15.0
 STOP_SECONDS_MAX = 5.0
-LIST_SECONDS_MAX = 1.0
 COPY_BYTES = 64 * 1024
 
 BROKER_ID = 1
@@ -38,21 +36,10 @@ def service(port: int, env: Mapping[str, str], log: Path) -> supervisor.Service:
         argv=(sys.executable, "-m", "deploy.local.kafka", "--port", str(port)),
         env=env,
         log=log,
-        probe=functools.partial(probe, where),
+        probe=functools.partial(kafka.probe, where),
         start_seconds_max=START_SECONDS_MAX,
         stop_seconds_max=STOP_SECONDS_MAX,
     )
-
-
-def probe(bootstrap: str) -> None:
-    """Raise NotReady unless a broker lists itself."""
-    try:
-        # Cheaper than a client that is only going to be refused.
-        ports.connect(bootstrap.partition(",")[0])
-        client = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
-        client.list_topics(timeout=LIST_SECONDS_MAX)
-    except (OSError, confluent_kafka.KafkaException) as error:
-        raise supervisor.NotReady(str(error)) from error
 
 
 def start_mock(advertised_port: int) -> int:

@@ -1,0 +1,1 @@
+"""Kafka: Apache Kafka as it runs on this machine, and the topics."""
