@@ -18,10 +18,15 @@ from tests.observability.series import (
     in_turn,
     is_away,
     none_slower,
+    notifications,
     one_in_fifty_slower,
+    operations,
     processor,
+    relay,
+    reporting,
     rises,
     stays,
+    webhooks,
 )
 
 
@@ -76,10 +81,39 @@ IN_FLIGHT: Final = gateway("tender_gateway_in_flight")
 REDIS_UP: Final = gateway("tender_redis_up", role="replays")
 REDIS_UP_TOO: Final = gateway("tender_redis_up", "gateway-2:9464", role="replays")
 CONNECTED: Final = gateway("tender_gateway_lane_connected", **S1)
+RELAY_OWNER: Final = relay("tender_relay_owner", **S1)
+RELAY_OWNER_TOO: Final = relay("tender_relay_owner", "relay-2:9466", **S1)
+RELAY_TROUBLE: Final = relay("tender_relay_trouble", **S1)
+RELAY_BEHIND: Final = relay("tender_relay_seconds_behind", **S1)
+INTAKE_OLDEST: Final = operations("tender_intake_oldest_timestamp_seconds")
+INTAKE_REFUSED: Final = operations("tender_intake_submitted_total", result="COMMANDS_UNAVAILABLE")
+INTAKE_ACCEPTED: Final = operations("tender_intake_submitted_total", result="accepted")
+ARCHIVE_TROUBLE: Final = relay("tender_archive_trouble", **S1)
+REPORTS_COMPLETE: Final = reporting("tender_reporting_complete_timestamp_seconds")
+REPORTS_LOST: Final = reporting("tender_reporting_histories_lost")
 PAYMENT: Final = {"server": "gateway", "method": "AuthorizePayment"}
 READ: Final = {"server": "gateway", "method": "GetPayment"}
 PAYMENT_SECONDS: Final = gateway("tender_rpc_latency_seconds_bucket", **PAYMENT)
 READ_SECONDS: Final = gateway("tender_rpc_latency_seconds_bucket", **READ)
+CONSUMER: Final = {"consumer": "webhooks"}
+CONSUMER_WAITING: Final = processor("tender_consumer_waiting", **CONSUMER)
+CONSUMER_HELD: Final = processor("tender_consumer_held_partitions", **CONSUMER)
+OF_PAYMENTS: Final = {**CONSUMER, "topic": "payments"}
+CONSUMER_LAG: Final = processor("tender_consumer_lag", **OF_PAYMENTS, partition="3")
+OF_MALFORMED: Final = {**OF_PAYMENTS, "cause": "MALFORMED"}
+WEBHOOKS_DUE: Final = webhooks("tender_webhooks_due_seconds")
+WEBHOOKS_FAILING: Final = webhooks("tender_webhooks_endpoints", state="failing")
+WEBHOOKS_HEALTHY: Final = webhooks("tender_webhooks_endpoints", state="healthy")
+WEBHOOKS_DISABLED: Final = webhooks("tender_webhooks_disabled_total", cause="failing")
+PARKED: Final = processor("tender_consumer_parked_total", **OF_MALFORMED)
+BY_MAIL: Final = {"channel": "email"}
+NOTIFICATIONS_AWAY: Final = notifications("tender_notifications_away", **BY_MAIL)
+NOTIFICATIONS_OLDEST: Final = notifications("tender_notifications_oldest_seconds", **BY_MAIL)
+NOTIFICATIONS_FAILED: Final = notifications(
+    "tender_notifications_total", **BY_MAIL, outcome="failed"
+)
+NOTIFICATIONS_SENT: Final = notifications("tender_notifications_total", **BY_MAIL, outcome="sent")
+UNOWNED: Final = notifications("tender_notifications_unowned_events")
 
 
 def calls(code: str) -> str:
@@ -391,6 +425,110 @@ CASES: Final[Mapping[str, tuple[Case, ...]]] = {
             true_at=255,
         ),
     ),
+    "TenderRelayAway": (
+        Case(
+            fires={RELAY_OWNER: stays(0), RELAY_OWNER_TOO: stays(0)},
+            healthy={RELAY_OWNER_TOO: stays(1)},
+            says="Nobody publishes shard s1: events wait in the journal.",
+            labels=S1,
+        ),
+        Case(
+            fires={RELAY_OWNER: is_away(1_200)},
+            healthy={RELAY_OWNER: stays(1)},
+            says="No relay runs: events wait in the journal.",
+        ),
+    ),
+    "TenderRelayTrouble": (
+        Case(
+            fires={RELAY_TROUBLE: stays(1)},
+            healthy={RELAY_TROUBLE: stays(0)},
+            says="The relay of shard s1 cannot publish: events wait in the journal.",
+            labels=S1,
+        ),
+    ),
+    "TenderRelayBehind": (
+        Case(
+            fires={RELAY_BEHIND: stays(31)},
+            healthy={RELAY_BEHIND: stays(29)},
+            says="Events of shard s1 wait for 31s before they are published.",
+            labels=S1,
+        ),
+    ),
+    "TenderArchiveTrouble": (
+        Case(
+            fires={ARCHIVE_TROUBLE: stays(1)},
+            healthy={ARCHIVE_TROUBLE: stays(0)},
+            says="The journal of shard s1 is not archived, and none of it is deleted.",
+            labels=S1,
+        ),
+    ),
+    "TenderReportingBehind": (
+        Case(
+            # Time begins at 0 in these tests.
+            fires={REPORTS_COMPLETE: stays(60)},
+            healthy={REPORTS_COMPLETE: rises(1)},
+            says="Reports lack what was published up to 7m 5s ago.",
+            true_at=365,
+        ),
+    ),
+    "TenderReportingHistoryLost": (
+        Case(
+            fires={REPORTS_LOST: stays(1)},
+            healthy={REPORTS_LOST: stays(0)},
+            says="Reports show commits of 1 shards that a failover took back.",
+        ),
+    ),
+    "TenderWebhooksBehind": (
+        Case(
+            fires={WEBHOOKS_DUE: stays(61)},
+            healthy={WEBHOOKS_DUE: stays(59)},
+            says="Webhooks that are due have waited for 1m 1s for somebody to send them.",
+        ),
+    ),
+    "TenderWebhookEndpointsFailing": (
+        Case(
+            fires={WEBHOOKS_FAILING: stays(6), WEBHOOKS_HEALTHY: stays(5)},
+            healthy={WEBHOOKS_HEALTHY: stays(7)},
+            says="6 webhook endpoints fail, more than do not: the cause is probably here.",
+        ),
+        Case(
+            fires={WEBHOOKS_FAILING: stays(5), WEBHOOKS_HEALTHY: stays(0)},
+            healthy={WEBHOOKS_FAILING: stays(4)},
+            says="5 webhook endpoints fail, more than do not: the cause is probably here.",
+        ),
+    ),
+    "TenderWebhookEndpointDisabled": (
+        Case(
+            fires={WEBHOOKS_DISABLED: in_turn(stays(0, 60), stays(1))},
+            healthy={WEBHOOKS_DISABLED: stays(0)},
+            says="A webhook endpoint was disabled by itself: failing.",
+            labels={"cause": "failing"},
+            true_at=60,
+        ),
+    ),
+    "TenderCommandsStuck": (
+        Case(
+            # Time begins at 0 in these tests; the command was accepted a minute after.
+            fires={INTAKE_OLDEST: stays(60)},
+            healthy={INTAKE_OLDEST: rises(1)},
+            says="A command that was accepted 2m 5s ago is still not carried out.",
+            true_at=125,
+        ),
+        Case(
+            fires={INTAKE_OLDEST: stays(60)},
+            healthy={INTAKE_OLDEST: stays(0)},
+            says="A command that was accepted 2m 5s ago is still not carried out.",
+            true_at=125,
+        ),
+    ),
+    "TenderCommandsNotAccepted": (
+        Case(
+            fires={INTAKE_REFUSED: rises(2), INTAKE_ACCEPTED: rises(100)},
+            healthy={INTAKE_REFUSED: rises(0.6), INTAKE_ACCEPTED: rises(100)},
+            says="2 commands a second are not accepted to be carried out later.",
+            true_at=35,
+        ),
+    ),
     "TenderMoneyHeldUp": (
         Case(
             # Time begins at 0 in these tests; legs wait since a minute after.
@@ -425,6 +563,79 @@ CASES: Final[Mapping[str, tuple[Case, ...]]] = {
             " released it.",
             labels=S1,
             true_at=60,
+        ),
+    ),
+    "TenderConsumerWaits": (
+        Case(
+            fires={CONSUMER_WAITING: stays(1)},
+            healthy={CONSUMER_WAITING: stays(0)},
+            says="Consumer webhooks reads no events, because something that it needs is away.",
+            labels=CONSUMER,
+        ),
+    ),
+    "TenderConsumerHeld": (
+        Case(
+            fires={CONSUMER_HELD: stays(2)},
+            healthy={CONSUMER_HELD: stays(0)},
+            says="Consumer webhooks stands still in 2 partitions, at events that it can neither"
+            " handle nor park.",
+            labels=CONSUMER,
+        ),
+    ),
+    "TenderConsumerLags": (
+        Case(
+            fires={CONSUMER_LAG: stays(12_000)},
+            healthy={CONSUMER_LAG: stays(10_000)},
+            says="Consumer webhooks is 12k records of payments behind.",
+            labels=OF_PAYMENTS,
+        ),
+    ),
+    "TenderDeadLetters": (
+        Case(
+            fires={PARKED: in_turn(stays(1, 2 * TEN_MINUTES), stays(2))},
+            healthy={PARKED: stays(1)},
+            says="Consumer webhooks parked events of payments: MALFORMED.",
+            labels=OF_MALFORMED,
+            true_at=2 * TEN_MINUTES,
+        ),
+        Case(
+            fires={PARKED: in_turn(is_away(2 * TEN_MINUTES), stays(1))},
+            healthy={PARKED: is_away(2 * TEN_MINUTES)},
+            says="Consumer webhooks parked events of payments: MALFORMED.",
+            labels=OF_MALFORMED,
+            true_at=2 * TEN_MINUTES,
+        ),
+    ),
+    "TenderNotificationsAway": (
+        Case(
+            fires={NOTIFICATIONS_AWAY: stays(1)},
+            healthy={NOTIFICATIONS_AWAY: stays(0)},
+            says="Whoever delivers email messages does not answer, or takes nothing from us.",
+            labels=BY_MAIL,
+        ),
+    ),
+    "TenderNotificationsBehind": (
+        Case(
+            fires={NOTIFICATIONS_OLDEST: stays(660)},
+            healthy={NOTIFICATIONS_OLDEST: stays(600)},
+            says="The oldest email message has been due for 11m 0s.",
+            labels=BY_MAIL,
+        ),
+    ),
+    "TenderNotificationsFailing": (
+        Case(
+            fires={NOTIFICATIONS_FAILED: rises(1), NOTIFICATIONS_SENT: rises(1)},
+            healthy={NOTIFICATIONS_FAILED: rises(1), NOTIFICATIONS_SENT: rises(9)},
+            says="50% of email messages failed for good.",
+            labels=BY_MAIL,
+            true_at=5,
+        ),
+    ),
+    "TenderNotificationsUnowned": (
+        Case(
+            fires={UNOWNED: stays(2_000)},
+            healthy={UNOWNED: stays(1_000)},
+            says="2k payments wait for their payer to be known before anybody is told of them.",
         ),
     ),
     "TenderHistoryLost": (

@@ -111,6 +111,10 @@ def configure(data: Path, endpoints: folder.Endpoints) -> Path:
         "tender-gateway": endpoints.gateway_metrics,
         "tender-processor": endpoints.processor_metrics,
     }
+    # The others are not in these stacks.
+    content["scrape_configs"] = [
+        job for job in content["scrape_configs"] if job["job_name"] in targets
+    ]
     for job in content["scrape_configs"]:
         [static] = job["static_configs"]
         static["targets"] = [targets[job["job_name"]]]

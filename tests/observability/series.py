@@ -41,6 +41,31 @@ def processor(name: str, instance: str = "processor-1:9465", **labels: str) -> s
     return _selector(name, job="tender-processor", instance=instance, **labels)
 
 
+def relay(name: str, instance: str = "relay-1:9466", **labels: str) -> str:
+    """Return the selector of a series of a relay."""
+    return _selector(name, job="tender-relay", instance=instance, **labels)
+
+
+def reporting(name: str, instance: str = "reporting-1:9470", **labels: str) -> str:
+    """Return the selector of a series of the reporting service."""
+    return _selector(name, job="tender-reporting", instance=instance, **labels)
+
+
+def notifications(name: str, instance: str = "notifications-1:9468", **labels: str) -> str:
+    """Return the selector of a series of the notifications service."""
+    return _selector(name, job="tender-notifications", instance=instance, **labels)
+
+
+def webhooks(name: str, instance: str = "webhooks-1:9469", **labels: str) -> str:
+    """Return the selector of a series of the webhooks service."""
+    return _selector(name, job="tender-webhooks", instance=instance, **labels)
+
+
+def operations(name: str, instance: str = "operations-1:9467", **labels: str) -> str:
+    """Return the selector of a series of the asynchronous way in."""
+    return _selector(name, job="tender-operations", instance=instance, **labels)
+
+
 def buckets(selector: str, per_second: Mapping[float, float]) -> Series:
     """Return buckets of a histogram: how many a second came within each bound."""
     written = {f"{bound:g}".replace("inf", "+Inf"): count for bound, count in per_second.items()}

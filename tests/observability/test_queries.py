@@ -13,6 +13,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from gateway import methods
 from kit import metrics, settings
+from processor.consumers import delivery, retry
 from tender.v1 import lane_pb2
 from tests.observability import promql
 from tests.observability.conftest import SERVERS, Seen
@@ -30,13 +31,28 @@ METRICS: dict[str, Counter | Gauge | Histogram] = {
     if isinstance(value, Counter | Gauge | Histogram)
 }
 REASONS = re.findall(r"^\| `([A-Z_]+)` \|", (ROOT / "docs/errors.md").read_text(), re.MULTILINE)
+PARKING_CAUSES = {
+    *(delivery.MALFORMED, delivery.UNKNOWN_TYPE, delivery.UNKNOWN_VERSION),
+    *(retry.DATA_REJECTED, retry.HANDLER_ERROR, retry.RETRIES_EXHAUSTED),
+}
 # What a label's values may be; a matcher that names another one never matches.
 VALUES = {
     "server": set(SERVERS),
     "code": {code.name for code in grpc.StatusCode},
-    "job": {"tender-gateway", "tender-processor"},
-    "outcome": {"ok", "replayed", "declined", *REASONS},
-    "cause": {"unheld", "handed_over", "owner_lost", "reopened"},
+    "job": {
+        f"tender-{name}"
+        for name in (
+            *("gateway", "processor", "relay", "operations", "reporting", "webhooks"),
+            "notifications",
+        )
+    },
+    "result": {"accepted", *REASONS},
+    "outcome": {"ok", "replayed", "declined", "sent", "failed", *REASONS},
+    "state": {"healthy", "failing", "disabled"},
+    "cause": {
+        *("unheld", "handed_over", "owner_lost", "reopened", "failing", "gone"),
+        *PARKING_CAUSES,
+    },
     "method": {method.name for method in methods.BY_NUMBER.values()} | LANE_METHODS,
 }
 
@@ -95,6 +111,8 @@ def series_labels(seen: Seen, name: str) -> frozenset[str]:
     family = re.sub("_(total|bucket|sum|count)$", "", name)
     if family in METRICS:
         labels |= set(METRICS[family]._labelnames)
+        if isinstance(METRICS[family], Histogram) and name.endswith("_bucket"):
+            labels.add("le")
     return frozenset(labels)
 
 
@@ -160,7 +178,8 @@ def test_an_alert_names_only_labels_that_its_result_has(rule: dict[str, Any], se
 def test_a_runbook_names_only_events_and_settings_that_exist(rule: dict[str, Any]) -> None:
     source = "".join(
         path.read_text()
-        for folder in ("gateway", "processor", "kit", "storage")
+        for folder in ("gateway", "processor", "kit", "services", "storage")
+        for folder in ("gateway", "processor", "kit", "storage", "services")
         for path in (ROOT / folder).rglob("*.py")
     )
     known = {
