@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import overload, remote, system
+from benchmarks.events import group as events_group
+from benchmarks.events import hall
 from benchmarks.measure import machine
 from benchmarks.run import Run, Usable
 from benchmarks.scenarios import SCENARIOS, Scenario
@@ -22,6 +24,7 @@ from deploy.local import seed
 from deploy.local.options import StackOptions
 
 FORMAT: Final = 1
+OF_ONE_PART: Final = ("takeover", "bucket_move", "relay")
 Say = Callable[[str], None]
 
 
@@ -38,6 +41,11 @@ def run(wanted: Wanted, say: Say) -> dict[str, Any]:
             parts.append(_part(wanted, some, is_cold, tps, say))
     if wanted.shards:
         parts.append(_shards(wanted, say))
+    if wanted.events:
+        parts.append(_events(wanted, say))
+    accidents = {
+        name: one for part in parts for name, one in part.items() if name in OF_ONE_PART and one
+    }
     results: dict[str, Any] = {
         "format": FORMAT,
         "started_at": datetime.datetime.fromtimestamp(started, datetime.UTC).isoformat(),
@@ -47,8 +55,7 @@ def run(wanted: Wanted, say: Say) -> dict[str, Any]:
         "knee": parts[0].get("knee"),
         "overload": parts[0].get("overload"),
         "soak": parts[0].get("soak"),
-        "takeover": parts[-1].get("takeover"),
-        "bucket_move": parts[-1].get("bucket_move"),
+        **{name: accidents.get(name) for name in OF_ONE_PART},
         "verify": _both([part["verify"] for part in parts]),
         "history": _both([part["history"] for part in parts]),
         "machine": machine.machine(),
@@ -102,21 +109,44 @@ def _remote(wanted: Wanted, say: Say) -> Opened:
 
 def _shards(wanted: Wanted, say: Say) -> dict[str, Any]:
     """Measure several shards, Redis and standbys on a stack of their own."""
-    place = wanted.data_dir / "city"
+    log_megabytes = wanted.lengths.log_megabytes
+    with (
+        _fresh(wanted.data_dir / "city") as (place, file_system),
+        city.running(place, wanted.city, _log(wanted), log_megabytes, say) as running,
+    ):
+        part = group.Group(running, wanted, say).measure()
+        part["settings"] |= {
+            "file_system": file_system,
+            **system.settings_of(running.stack.options),
+        }
+    return part
+
+
+def _events(wanted: Wanted, say: Say) -> dict[str, Any]:
+    """Measure a relay and Apache Kafka on a stack of their own."""
+    with _fresh(wanted.data_dir / "hall") as (place, file_system):
+        chosen = hall.options(place, _log(wanted))
+        with system.running(chosen, wanted.warm, say, wanted.lengths.log_megabytes) as running:
+            part = events_group.Group(hall.Hall.of(running), wanted, say).measure()
+            part["settings"] |= {"file_system": file_system, **system.settings_of(chosen)}
+    return part
+
+
+@contextlib.contextmanager
+def _fresh(place: Path) -> Iterator[tuple[Path, Any]]:
+    """Give an empty folder on a disk, and what its file system is; it is gone afterwards."""
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True, exist_ok=True)
     file_system = machine.require_disk(place)
-    log = {"min_wal_size": f"{wanted.lengths.log_megabytes}MB"}
     try:
-        with city.running(place, wanted.city, log, wanted.lengths.log_megabytes, say) as running:
-            part = group.Group(running, wanted, say).measure()
-            part["settings"] |= {
-                "file_system": file_system,
-                **system.settings_of(running.stack.options),
-            }
+        yield place, file_system
     finally:
         shutil.rmtree(place, ignore_errors=True)
-    return part
+
+
+def _log(wanted: Wanted) -> dict[str, str]:
+    """Return Postgres's settings of a log that is as large as it gets."""
+    return {"min_wal_size": f"{wanted.lengths.log_megabytes}MB"}
 
 
 @contextlib.contextmanager
@@ -125,7 +155,7 @@ def _local(wanted: Wanted, is_cold: bool, say: Say) -> Opened:
     contents = wanted.cold if is_cold else wanted.warm
     options = StackOptions(
         data_dir=wanted.data_dir / "warm",
-        postgres_settings={"min_wal_size": f"{wanted.lengths.log_megabytes}MB"},
+        postgres_settings=_log(wanted),
         processor_env=_caches() if is_cold else {},
     )
     options = dataclasses.replace(options, **wanted.stack)

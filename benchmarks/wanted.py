@@ -81,7 +81,7 @@ BARS: Final = (
     Bar("scenarios.cross_shard.ratio", least=0.45),
     Bar("scenarios.replay_redis.ratio", least=1.3),
     Bar("scenarios.replay_redis.statements", most=0),
-    Bar("scenarios.replay_redis.lane_commands", most=0),
+    Bar("scenarios.replay_redis.lane_commands_answered", most=0),
     Bar("scenarios.reads_replica.replica_share", least=0.95),
     Bar("scenarios.redis_on.ratio", least=0.9),
     Bar("scenarios.redis_killed.normal_after_kill_ms", most=2_000),
@@ -89,8 +89,13 @@ BARS: Final = (
     Bar("takeover.p95_ms", most=3_000),
     Bar("takeover.max_ms", most=5_000),
     Bar("bucket_move.pause_ms", most=500),
+    Bar("scenarios.relay_on.ratio", least=0.8),
+    Bar("relay.drain_ratio", least=3),
+    Bar("relay.cpu_us_per_event", most=15),
+    Bar("relay.age_p50_ms", most=50),
+    Bar("relay.age_p99_ms", most=500),
 )
-"""Of several shards, Redis and standbys; ratios are to the load that ran in turn with it."""
+"""Of several shards, Redis, standbys and events; ratios are to the load that ran in turn."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +124,8 @@ class Wanted:
     shards: Sequence[str] = ()
     """What of benchmarks.shards.table is measured, by its names."""
     city: seed.Seed = CITY
+    events: bool = False
+    """Whether a relay and Apache Kafka are measured."""
     in_flight: int | None = None
     knee: bool = False
     overload: bool = False

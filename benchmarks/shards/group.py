@@ -19,7 +19,14 @@ from deploy.local import database
 
 GROUP: Final = "shards"
 IDLE_SECONDS_MIN: Final = 3.0
-SUMMED: Final = ("statements", "lane_commands", "from_cache")
+SUMMED: Final = (
+    "statements",
+    "lane_commands",
+    "lane_commands_answered",
+    "from_cache",
+    "redis_timeouts",
+    "redis_unanswered",
+)
 WORST: Final = ("normal_after_kill_ms", "normal_after_return_ms", "in_flight_at_end")
 MEDIANS: Final = ("replica_share", "crossing_p50_ms", "crossing_p99_ms")
 

@@ -84,9 +84,14 @@ class Replaying:
         self._seen: list[Statements] = []
         self._commands: list[float] = []
         self._from_cache: list[float] = []
+        self._timeouts: list[float] = []
+        self._unanswered: list[float] = []
 
     def __call__(self, event: dict[str, Any]) -> None:
         if event["event"] in ("begin", "end"):
+            addresses = self._city.addresses
+            self._timeouts.append(metrics.redis_timeouts(addresses, WITH_REDIS))
+            self._unanswered.append(metrics.replays_unanswered(addresses, WITH_REDIS))
             self._commands.append(metrics.lane_commands(self._city.endpoints))
             self._from_cache.append(metrics.replays(self._city.addresses, WITH_REDIS, "cache"))
             self._seen.append(Statements.of(self._city))
@@ -94,11 +99,17 @@ class Replaying:
     def figures(self, found: dict[str, Any]) -> dict[str, Any]:
         before, after = self._seen
         more = after.since(before).beyond(self._idle)
+        commands = self._commands[1] - self._commands[0]
+        unanswered = self._unanswered[1] - self._unanswered[0]
         return {
             "statements": sum(more.values()),
             "statement_kinds": sorted(more),
-            "lane_commands": self._commands[1] - self._commands[0],
+            "lane_commands": commands,
+            "redis_unanswered": unanswered,
+            # What Redis answered, and a lane was asked for all the same.
+            "lane_commands_answered": max(commands - unanswered, 0.0),
             "from_cache": self._from_cache[1] - self._from_cache[0],
+            "redis_timeouts": self._timeouts[1] - self._timeouts[0],
         }
 
 

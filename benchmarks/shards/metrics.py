@@ -59,6 +59,18 @@ def replays(addresses: Mapping[str, str], gateway: str, source: str) -> float:
     return sum(one.value for one in found if one.labels["source"] == source)
 
 
+def redis_timeouts(addresses: Mapping[str, str], gateway: str) -> float:
+    """Return how many calls of a gateway's Redis had no answer in time so far."""
+    found = samples(addresses[f"{gateway}_metrics"], "tender_redis_calls_total")
+    return sum(one.value for one in found if one.labels["outcome"] == "timeout")
+
+
+def replays_unanswered(addresses: Mapping[str, str], gateway: str) -> float:
+    """Return how many calls a gateway has sent on because its Redis was away or did not answer."""
+    found = samples(addresses[f"{gateway}_metrics"], "tender_gateway_replay_ignored_total")
+    return sum(one.value for one in found if one.labels["reason"] in ("away", "unanswered"))
+
+
 def redis_is_asked(addresses: Mapping[str, str], gateway: str) -> bool:
     """Say whether a gateway uses its Redis for everything that it may."""
     found = samples(addresses[f"{gateway}_metrics"], "tender_redis_up")

@@ -17,14 +17,16 @@ from benchmarks.wanted import BARS, Wanted
 from tests.benchmarks.shop import new_id
 
 WHAT_IS_ASKED = {bar.path: bar for bar in BARS}
-GOOD = {
+GOOD: dict[str, Any] = {
     "scenarios": {
         "cross_shard": {"ratio": 0.45},
-        "replay_redis": {"ratio": 1.3, "statements": 0, "lane_commands": 0},
+        "replay_redis": {"ratio": 1.3, "statements": 0, "lane_commands_answered": 0},
         "reads_replica": {"replica_share": 1.0},
         "redis_on": {"ratio": 0.9},
         "redis_killed": {"normal_after_kill_ms": 2_000, "normal_after_return_ms": 0},
+        "relay_on": {"ratio": 0.8},
     },
+    "relay": {"drain_ratio": 3, "cpu_us_per_event": 15, "age_p50_ms": 50, "age_p99_ms": 500},
     "takeover": {"p95_ms": 3_000, "max_ms": 5_000, "errors": 0, "error_kinds": []},
     "bucket_move": {"pause_ms": 500, "errors": 0, "error_kinds": []},
 }

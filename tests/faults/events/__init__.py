@@ -1,0 +1,1 @@
+"""Kills brokers, relays and consumers under load, and compares what was told with the journals."""
