@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.installed
 
-.PHONY: demo up down test test-alone faults compile clean-compiled check proto fmt lock load load-ui bench profile wheel clean
+.PHONY: demo up down jars test test-alone faults faults-events compile clean-compiled check proto fmt lock load load-ui bench profile wheel clean
 
 demo: compile ## Tell a short story on a stack of its own, then stop it.
 	$(BIN)/tender demo
@@ -14,15 +14,21 @@ up: compile ## Start the embedded stack (not for production).
 down: compile ## Stop the embedded stack.
 	$(BIN)/tender down
 
-test: compile ## Run the tests against real servers, and ten faults under load; under ten minutes.
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone" $(ARGS)
-	$(BIN)/python -m pytest tests/faults/test_slice.py
+jars: $(READY) ## Fetch Apache Kafka once, for tests and `tender up --kafka apache`, where Java and Maven are.
+	@$(BIN)/python -m deploy.local.kafka.jars
 
-test-alone: compile ## Run what takes long and has the machine to itself: load, upgrades, accidents, mutants.
-	$(BIN)/python -m pytest -m alone --ignore tests/faults/test_slice.py $(ARGS)
+test: compile jars ## Run the tests against real servers, and accidents under load; under twelve minutes.
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone" $(ARGS)
+	$(BIN)/python -m pytest tests/faults/test_slice.py tests/faults/events/test_slice.py
+
+test-alone: compile jars ## Run what takes long and has the machine to itself: load, upgrades, accidents, mutants.
+	$(BIN)/python -m pytest -m alone --ignore tests/faults/test_slice.py --ignore tests/faults/events/test_slice.py $(ARGS)
 
 faults: compile ## Kill, pause and flush the parts of a large stack under load; `make faults ARGS="--seed 7 --faults 20"`.
 	$(BIN)/python -m tests.faults $(ARGS)
+
+faults-events: compile jars ## Kill brokers, relays and consumers under load, and compare what was told with the journals.
+	$(BIN)/python -m tests.faults.events $(ARGS)
 
 load: compile ## Load a stack of its own with Locust; `make load SCENARIO=pos_rush DURATION=60` for one scenario.
 	$(BIN)/python -m loadtest $(SCENARIO) $(if $(DURATION),--duration $(DURATION)) $(ARGS)

@@ -8,7 +8,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 IMAGE = "proto/tender.binpb"
-MIGRATIONS = "storage/migrations"
+MIGRATIONS = (
+    "storage/migrations",
+    "storage/migrations_consumers",
+    "services/notifications/migrations",
+    "services/webhooks/migrations",
+    "storage/migrations_operations",
+    "services/reporting/migrations",
+    "storage/migrations_operations",
+)
 
 STEPS: dict[str, list[str]] = {
     "format": ["ruff", "format", "--check", "."],
@@ -19,7 +27,7 @@ STEPS: dict[str, list[str]] = {
     "proto-format": ["buf", "format", "--diff", "--exit-code"],
     "proto-breaking": ["buf", "breaking", "--against", IMAGE],
     "stubs": ["python", "-m", "scripts.stubs", "check"],
-    "sql": ["sqlfluff", "lint", "--disable-progress-bar", MIGRATIONS],
+    "sql": ["sqlfluff", "lint", "--disable-progress-bar", *MIGRATIONS],
     "architecture": ["python", "-m", "scripts.architecture"],
     "deployment": ["python", "-m", "scripts.deployment"],
 }

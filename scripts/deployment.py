@@ -1,7 +1,8 @@
 """Checks what deploy/ has for container engines against the schemas of its kinds.
 
   python -m scripts.deployment          check compose.yaml and every object of deploy/k8s
-  python -m scripts.deployment write    write deploy/k8s/base/alerts.yaml from alerts.yml
+  python -m scripts.deployment write    write alerts.yaml and topics.yaml of deploy/k8s/base, from
+                                        alerts.yml and topics.toml
 
 The schemas are in scripts/schemas. A field that a schema does
 not name is a mistake: the API server would drop it without a word.
@@ -18,6 +19,7 @@ from typing import Any, Final
 import jsonschema
 import yaml
 
+from deploy import topics
 from scripts import kustomization
 from scripts.kustomization import Manifest
 
@@ -27,10 +29,18 @@ COMPOSE: Final = ROOT / "deploy/compose.yaml"
 OVERLAYS: Final = ("deploy/k8s/base", "deploy/k8s/overlays/example")
 ALERTS: Final = ROOT / "deploy/prometheus/alerts.yml"
 RULE: Final = ROOT / "deploy/k8s/base/alerts.yaml"
+TOPICS: Final = ROOT / "deploy/k8s/base/topics.yaml"
+KAFKA: Final = "events"
+"""The name of the cluster in deploy/k8s/base/kafka.yaml."""
+
 KUBERNETES: Final = "1.33"
 """The oldest version that deploy/k8s/README.md names."""
 _HEAD: Final = (
     "# Written by `python -m scripts.deployment write` from deploy/prometheus/alerts.yml.\n"
+)
+_TOPICS_HEAD: Final = (
+    "# Written by `python -m scripts.deployment write` from deploy/topics.toml. How many copies\n"
+    "# there are of each is what the brokers make by themselves.\n"
 )
 
 
@@ -38,6 +48,7 @@ def main(arguments: list[str]) -> int:
     """Check, or write; return the exit code."""
     if arguments == ["write"]:
         RULE.write_text(rule_text())
+        TOPICS.write_text(topics_text())
         return 0
     problems = list(_problems())
     print(*problems, sep="\n")
@@ -57,8 +68,12 @@ def _problems() -> Iterator[str]:
         for manifest in manifests:
             where = " ".join((overlay, *kustomization.identity(manifest)))
             yield from (f"{where}: {problem}" for problem in of_manifest(manifest))
-    if not RULE.is_file() or RULE.read_text() != rule_text():
-        yield f"{RULE.relative_to(ROOT)}: not what alerts.yml says: write it anew"
+    for path, text, source in (
+        (RULE, rule_text(), ALERTS),
+        (TOPICS, topics_text(), topics.FILE),
+    ):
+        if not path.is_file() or path.read_text() != text:
+            yield f"{path.relative_to(ROOT)}: not what {source.name} says: write it anew"
 
 
 def of_manifest(manifest: Manifest) -> list[str]:
@@ -96,6 +111,20 @@ def rule_text() -> str:
         f"{_HEAD}{comment}apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\n"
         f"metadata:\n  name: tender\nspec:\n{inner}"
     )
+
+
+def topics_text() -> str:
+    """Return a KafkaTopic, which Strimzi makes a topic of, for each topic of topics.toml."""
+    manifests = [
+        {
+            "apiVersion": "kafka.strimzi.io/v1",
+            "kind": "KafkaTopic",
+            "metadata": {"name": topic.name, "labels": {"strimzi.io/cluster": KAFKA}},
+            "spec": {"partitions": topic.partitions, "config": dict(topic.configuration)},
+        }
+        for topic in topics.read()
+    ]
+    return _TOPICS_HEAD + yaml.safe_dump_all(manifests, sort_keys=False)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from pathlib import Path
 import asyncpg
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+CONSUMER_MIGRATIONS = Path(__file__).parent / "migrations_consumers"
+OPERATION_MIGRATIONS = Path(__file__).parent / "migrations_operations"
 
 FILE_NAME = re.compile(r"(?P<version>\d{4})_(?P<name>[a-z0-9_]+)\.sql")
 

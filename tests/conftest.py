@@ -1,6 +1,7 @@
 """One embedded Postgres for the whole run, and an empty shard database for each test that asks."""
 
 import contextlib
+import secrets
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -10,8 +11,10 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
+from deploy.local.kafka import java
 from deploy.local.stack import Stack, StackOptions
 from tests.databases import Databases, with_database
+from tests.kafka import brokers
 
 TEMPLATE = "shard_template"
 
@@ -77,3 +80,25 @@ async def three_shards(
             name: await stack.enter_async_context(fresh_shard(engines, shard_databases))
             for name in ("s1", "s2", "s3")
         }
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[brokers.Broker]:
+    """A broker: Apache Kafka where Java is. Tests make topics of their own, by `topic_prefix`."""
+    with brokers.shared(tmp_path_factory.mktemp("kafka")) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def durable_kafka(kafka: brokers.Broker) -> brokers.Broker:
+    """The same for tests of what only Apache Kafka does: without Java they fail, and say so."""
+    if not kafka.is_durable:
+        java.java()
+        java.maven()
+    return kafka
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """What no topic of another test begins with."""
+    return f"t{secrets.token_hex(4)}."

@@ -48,6 +48,13 @@ def with_database(url: str, name: str) -> str:
     return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
 
 
+def with_place(url: str, place: str) -> str:
+    """Return the URL of the same database at another `host:port`, behind a proxy for instance."""
+    parts = urlsplit(url)
+    credentials = parts.netloc.rpartition("@")[0]
+    return urlunsplit(parts._replace(netloc=f"{credentials}@{place}"))
+
+
 class Databases:
     """Copies of a template on one server: those that are free, and more when none is."""
 

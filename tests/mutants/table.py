@@ -18,6 +18,12 @@ BUCKETS: Final = "tests/lane/test_ownership.py::"
 MOVES: Final = "tests/lane/test_moves_interrupted.py::"
 MOVED: Final = "tests/lane/test_moves_with_users.py::"
 LANE_GAPS: Final = "tests/lane/test_mutant_gaps.py::"
+CONSUMERS: Final = "tests/consumers/test_loop.py::"
+INBOX: Final = "tests/consumers/test_inbox.py::"
+NOTIFICATIONS: Final = "tests/services/notifications/"
+WEBHOOKS: Final = "tests/services/webhooks/"
+REPORTS: Final = "tests/services/reporting/"
+ARCHIVE: Final = "tests/storage/test_archive.py::"
 
 
 class PatchDoesNotFit(Exception):
@@ -443,5 +449,201 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
         "% (told.epoch, time_ms)",
         "% (1, time_ms)",
         (BALANCES + "test_an_owner_that_lost_the_lane_is_not_heard",),
+    ),
+    "effects-repeated": Mutant(
+        "An event that is delivered again has its effect again.",
+        "processor/consumers/loop.py",
+        "for id, read in first.items() if id in fresh]",
+        "for id, read in first.items()]",
+        (CONSUMERS + "test_repeated_deliveries_have_one_effect",),
+    ),
+    "letters-lost": Mutant(
+        "An event counts as parked though the dead-letter queue did not take it.",
+        "processor/consumers/loop.py",
+        "            if problem:\n                pause = self._note_failure(",
+        "            if False:\n                pause = self._note_failure(",
+        (CONSUMERS + "test_a_partition_whose_letter_is_not_stored_stands_still_and_others_go_on",),
+    ),
+    "outage-is-poison": Mutant(
+        "Events are parked because what they need is away.",
+        "processor/consumers/retry.py",
+        "        case DependencyDown():\n            return Verdict.DOWN",
+        "        case DependencyDown():\n            return Verdict.ERROR",
+        (CONSUMERS + "test_a_dependency_of_the_handler_that_is_down_is_waited_for",),
+    ),
+    "commit-unchecked": Mutant(
+        "A transaction that the server rolled back counts as committed.",
+        "storage/postgres/inbox.py",
+        'if ended != "COMMIT":',
+        "if False:",
+        (INBOX + "test_a_statement_that_failed_and_was_passed_over_commits_nothing",),
+    ),
+    "late-senders-heard": Mutant(
+        "Who sent a message too slowly records its end over that of whoever sent it meanwhile.",
+        "services/notifications/message_store.py",
+        "\n WHERE number = $1 AND fence = $2 AND",
+        "\n WHERE number = $1 AND $2::bigint >= 0 AND",
+        (NOTIFICATIONS + "test_worker.py::test_who_sends_too_slowly_records_nothing",),
+    ),
+    "opting-out-unheard": Mutant(
+        "Who opted out after a message was written gets it all the same.",
+        "services/notifications/worker.py",
+        "    if not contact.wants(kind, leased.channel):",
+        "    if False:",
+        (NOTIFICATIONS + "test_worker.py::test_who_opted_out_after_it_was_written_gets_nothing",),
+    ),
+    "away-is-a-try": Mutant(
+        "While nobody answers messages use up their tries.",
+        "services/notifications/outcomes.py",
+        "return _again(code, False, now,",
+        "return _again(code, True, now,",
+        (NOTIFICATIONS + "test_outcomes.py::test_each_outcome_has_its_consequence",),
+    ),
+    "templates-compute": Mutant(
+        "A template may do whatever Jinja's sandbox lets it.",
+        "services/notifications/engine.py",
+        "        _check(tree, 0)\n",
+        "",
+        (
+            NOTIFICATIONS
+            + "test_words.py::test_what_a_message_does_not_need_is_broken[{% set x = 1 %}]",
+        ),
+    ),
+    "subjects-of-two-lines": Mutant(
+        "What others wrote may begin another header behind the subject.",
+        "services/notifications/templates.py",
+        '_one_line(made["subject"])',
+        'made["subject"]',
+        (NOTIFICATIONS + "test_words.py::test_a_subject_is_one_line_whatever_it_shows",),
+    ),
+    "webhooks-inside": Mutant(
+        "A webhook goes to whatever address its name leads to.",
+        "services/webhooks/resolving.py",
+        "        if not all(self._may_be_used(one.host) for one in found):",
+        "        if not found:",
+        (
+            WEBHOOKS + "test_sending.py::"
+            "test_a_name_that_answers_well_and_then_otherwise_is_refused_the_second_time",
+        ),
+    ),
+    "webhooks-redirected": Mutant(
+        "A receiver sends the sender on to somebody else.",
+        "services/webhooks/sending.py",
+        "allow_redirects=False",
+        "allow_redirects=True",
+        (WEBHOOKS + "test_sending.py::test_a_redirect_is_not_followed",),
+    ),
+    "webhooks-patient": Mutant(
+        "A receiver that hangs is waited for without an end.",
+        "services/webhooks/sending.py",
+        "            async with asyncio.timeout(self._seconds_max):",
+        "            async with asyncio.timeout(None):",
+        (WEBHOOKS + "test_sending.py::test_a_receiver_that_hangs_has_its_time_and_no_more",),
+    ),
+    "webhooks-unfenced": Mutant(
+        "A worker that lost its lease still records what it did.",
+        "services/webhooks/queue_store.py",
+        "           failures = CASE WHEN $4::boolean THEN 0 ELSE failures + 1 END\n"
+        "     WHERE endpoint_id = $1 AND lease = $2\n",
+        "           failures = CASE WHEN $4::boolean THEN 0 ELSE failures + 1 END\n"
+        "     WHERE endpoint_id = $1 AND $2::bigint IS NOT NULL\n",
+        (
+            WEBHOOKS + "test_worker.py::"
+            "test_a_worker_that_was_paused_beyond_its_lease_records_nothing",
+        ),
+    ),
+    "webhooks-asleep": Mutant(
+        "A queue counts as empty although something came after it was looked at.",
+        "services/webhooks/queue_store.py",
+        " WHERE endpoint_id = $1 AND lease = $2 AND touched = $3\n",
+        " WHERE endpoint_id = $1 AND lease = $2 AND $3::bigint IS NOT NULL\n",
+        (
+            WEBHOOKS + "test_worker.py::"
+            "test_nobody_sleeps_over_what_is_queued_while_a_queue_looks_empty",
+        ),
+    ),
+    "webhooks-of-others": Mutant(
+        "A merchant hears of the payments of others.",
+        "services/webhooks/catalogue.py",
+        "    if filter.merchant_id and filter.merchant_id != happened.merchant_id:\n"
+        "        return False\n",
+        "",
+        (WEBHOOKS + "test_queueing.py::test_each_endpoint_gets_what_it_asked_for",),
+    ),
+    "webhooks-moved-secrets": Mutant(
+        "The secret of one endpoint opens in the row of another.",
+        "services/webhooks/sealing.py",
+        '    return f"{endpoint_id}/{number}"\n',
+        '    return ""\n',
+        (WEBHOOKS + "test_deciding.py::test_the_place_of_a_secret_names_endpoint_and_number",),
+    ),
+    "webhooks-in-production": Mutant(
+        "What is for developers alone works in production.",
+        "kit/settings.py",
+        '        if self.webhooks_allow_loopback and self.environment != "development":\n',
+        "        if False:\n",
+        (WEBHOOKS + "test_settings.py::test_loopback_is_refused_in_production",),
+    ),
+    "reports-believe-lost-histories": Mutant(
+        "A report keeps what a failover took back, although the shard went on otherwise.",
+        "services/reporting/images.py",
+        "        return image.place.at > known.place.at\n    return image.version",
+        "        return image.version > known.version\n    return image.version",
+        (
+            REPORTS
+            + "test_images.py::test_what_was_lost_with_its_history_is_taken_back_by_what_followed"
+            "_instead",
+        ),
+    ),
+    "reports-count-twice": Mutant(
+        "A payment that changes counts as it was and as it is.",
+        "services/reporting/store.py",
+        "        images.add(totals, before[one], -1)\n",
+        "        pass\n",
+        (REPORTS + "test_projection.py::test_totals_are_those_of_the_ledgers_to_the_cent",),
+    ),
+    "reports-rebuilt-with-lost-history": Mutant(
+        "Reports that are made anew have what was told of commits that were lost.",
+        "services/reporting/rebuild.py",
+        "    return place.incarnation == head.place.incarnation or place.at >= head.place.at\n",
+        "    return True\n",
+        (REPORTS + "test_rebuild.py::test_what_a_failover_took_back_is_gone_after_a_rebuild",),
+    ),
+    "reports-of-other-merchants": Mutant(
+        "A merchant's key reads reports of another merchant.",
+        "services/reporting/questions.py",
+        '        if asked not in ("", principal.merchant_id):\n'
+        '            raise Refused("MERCHANT_UNKNOWN")\n'
+        "        return principal.merchant_id\n",
+        "        return asked or principal.merchant_id\n",
+        (REPORTS + "test_questions.py::test_a_merchants_key_asks_for_its_own_alone",),
+    ),
+    "exports-run-formulas": Mutant(
+        "A description that begins with = is run by whoever opens an export.",
+        "services/reporting/csv_text.py",
+        """    return f"'{text}" if text.startswith(FORMULA_STARTS) else text\n""",
+        "    return text\n",
+        (REPORTS + "test_questions.py::test_a_cell_that_would_be_run_is_text",),
+    ),
+    "rows-go-before-they-are-told": Mutant(
+        "Journal rows are deleted that the relay has not published.",
+        "storage/migrations/0008_archive.sql",
+        "    SELECT 'relay', coalesce(min(r.position), 0) FROM relays AS r\n    UNION ALL\n",
+        "",
+        (ARCHIVE + "test_rows_go_once_the_relay_is_past_them_but_for_the_newest",),
+    ),
+    "rows-go-while-they-are-copied": Mutant(
+        "Journal rows are deleted that another shard still copies a bucket from.",
+        "storage/archive/archiver.py",
+        "        through = min((it.through for it in await self.moves()), default=EVERYTHING)\n",
+        "        through = EVERYTHING\n",
+        (ARCHIVE + "test_rows_stay_while_another_shard_copies_from_them",),
+    ),
+    "archive-not-read-back": Mutant(
+        "A file that was not written as it should be counts as the archive of its rows.",
+        "storage/archive/archiver.py",
+        "        await asyncio.to_thread(_read_back, self._files, one.name, sha256)\n",
+        "",
+        (ARCHIVE + "test_a_file_that_cannot_be_read_back_is_not_noted",),
     ),
 }
