@@ -110,6 +110,7 @@ def configure(data: Path, endpoints: folder.Endpoints) -> Path:
     targets = {
         "tender-gateway": endpoints.gateway_metrics,
         "tender-processor": endpoints.processor_metrics,
+        "tender-relay": endpoints.relay_metrics,
     }
     # The others are not in these stacks.
     content["scrape_configs"] = [

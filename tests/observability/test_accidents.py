@@ -28,7 +28,7 @@ HELD_UP_SECONDS = 30.0
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, Prometheus]]:
     """Two shards, each with a Postgres of its own, and who watches them."""
     data = Path(tmp_path_factory.mktemp("watched"))
-    options = StackOptions(data_dir=data, shards=2, servers=2, replicas=0)
+    options = StackOptions(data_dir=data, shards=2, servers=2, replicas=0, relay=True)
     with Stack(options) as stack:
         watcher = Path(tmp_path_factory.mktemp("prometheus"))
         with prometheus(watcher, stack.endpoints) as watching:
@@ -40,11 +40,12 @@ def calm(watched: tuple[Stack, Prometheus]) -> tuple[Stack, Prometheus]:
     """Both servers were scraped, both lanes are open, and no alert fires."""
     stack, watching = watched
     began = time.monotonic()
-    while watching.targets_up() < 2 or gauge(stack, "tender_gateway_lane_connected") < 2:
+    while watching.targets_up() < 3 or gauge(stack, "tender_gateway_lane_connected") < 2:
         assert time.monotonic() - began < SOON, "the stack was not seen whole"
         time.sleep(0.1)
     for alert in ("TenderLaneClosed", "TenderServerDown", "TenderGatewayLaneDisconnected"):
         watching.await_resolved(SOON, alertname=alert)
+    watching.await_resolved(SOON, alertname="TenderRelayAway")
     assert watching.firing() == []
     return watched
 
@@ -126,4 +127,16 @@ def test_a_killed_processor_is_seen_until_it_is_back(calm: tuple[Stack, Promethe
     watching.await_firing(SOON, alertname="TenderLaneClosed")
     stack.start_one("processor")
     for alert in ("TenderServerDown", "TenderLaneClosed", "TenderGatewayLaneDisconnected"):
+        watching.await_resolved(SOON, alertname=alert)
+
+
+def test_a_killed_relay_is_seen_until_it_is_back(calm: tuple[Stack, Prometheus]) -> None:
+    stack, watching = calm
+
+    stack.kill("relay", stay_down=True)
+
+    watching.await_firing(SOON, alertname="TenderServerDown", job="tender-relay")
+    watching.await_firing(SOON, alertname="TenderRelayAway")
+    stack.start_one("relay")
+    for alert in ("TenderServerDown", "TenderRelayAway"):
         watching.await_resolved(SOON, alertname=alert)
