@@ -38,6 +38,8 @@ JUNK_SECONDS: Final = 1.0
 """Between two records that nobody can read."""
 CALM_SECONDS: Final = (0.5, 2.0)
 """Between two accidents."""
+CRASHES_SECONDS_MAX: Final = 120.0
+"""After the last accident, for crashes of consumers that are still wanted."""
 DRAIN_SECONDS_MAX: Final = 240.0
 """From the last payment until all is told and heard."""
 DATABASE: Final = "bookkeeping"
@@ -143,16 +145,19 @@ async def run(stack: Stack, wanted: Wanted, seed: int, say: Callable[[str], None
                     f"{number}/{len(chosen)} {kind}: {len(shopping.paid)} payments,"
                     f" {sum(one.count for one in crashing)} crashes"
                 )
+            # Without payments consumers pass no fail-point, so they go on until enough have died.
+            began = time.monotonic()
+            while (
+                sum(one.count for one in crashing) < wanted.crashes
+                and time.monotonic() - began < CRASHES_SECONDS_MAX
+            ):
+                await asyncio.sleep(0.2)
             shopping.may_end = True
             await task
         outcome.paid, outcome.rate = len(shopping.paid), shopping.reached
         say(f"{outcome.paid} payments at {outcome.rate:.0f}/s; waiting until all is heard")
         junk.cancel()
         began = time.monotonic()
-        while sum(one.count for one in crashing) < wanted.crashes:
-            if time.monotonic() - began > DRAIN_SECONDS_MAX:
-                break
-            await asyncio.sleep(0.2)
         await _until_told(stack)
         said = await audit.said_by({shard.name: shard.owner_url for shard in endpoints.shards})
         await _until_heard(books, said, outcome)
