@@ -267,11 +267,15 @@ async def let_in(owner_url: str, group: str) -> None:
 
 
 async def prepare_logins(owner_url: str, logins: Sequence[tuple[str, str, str]]) -> None:
-    """Give the servers their logins: (login, password, group role)."""
+    """Give the servers their logins: (login, password, group role).
+
+    A server that an older schema knows nothing of, and has no group for, gets none.
+    """
     async with _connected(owner_url) as connection:
         for login, password, group in logins:
-            await _ensure_login(connection, login, password)
-            await connection.execute(f"GRANT {group} TO {login}")
+            if await connection.fetchval(ROLE_EXISTS, group):
+                await _ensure_login(connection, login, password)
+                await connection.execute(f"GRANT {group} TO {login}")
 
 
 async def _ensure_login(

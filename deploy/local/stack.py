@@ -155,10 +155,8 @@ class Stack:
                 engines.PROCESSOR_GROUP,
             ),
             (engines.QUERY_LOGIN, self._folder.secret("query_password"), engines.QUERY_GROUP),
+            (engines.RELAY_LOGIN, self._folder.secret("relay_password"), engines.RELAY_GROUP),
         ]
-        if self.options.relay:  # A schema from before there were relays has no such group.
-            password = self._folder.secret("relay_password")
-            logins.append((engines.RELAY_LOGIN, password, engines.RELAY_GROUP))
         for shard in self.endpoints.shards:
             applied = database.run_async(migrate.migrate(shard.owner_url, migrations))
             self._on_event(f"schema of {shard.name} up to date ({len(applied)} migrations applied)")
