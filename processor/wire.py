@@ -13,18 +13,13 @@ from processor.domain.payments import Payment
 from processor.domain.transfers import Transfer
 
 _SMALL: Final = 1 << 14
-"""Numbers whose varints are made once: lengths, small amounts, versions."""
+"""Numbers whose varints are made once: lengths, small amounts, versions; two bytes at most."""
 
 _MEMORY_MAX: Final = 4_096
 """Remembered schedules, times and currencies; far more than one lane sees at a time."""
 
 
-def varint(number: int) -> bytes:
-    """Return a number from 0 to 2^64 - 1 as a varint."""
-    return _VARINTS[number] if number < _SMALL else _long_varint(number)
-
-
-def _long_varint(number: int) -> bytes:
+def _bytewise(number: int) -> bytes:
     out = bytearray()
     while number > 127:
         out.append(number & 127 | 128)
@@ -33,7 +28,16 @@ def _long_varint(number: int) -> bytes:
     return bytes(out)
 
 
-_VARINTS: Final = tuple(_long_varint(number) for number in range(_SMALL))
+_VARINTS: Final = tuple(_bytewise(number) for number in range(_SMALL))
+# The lower fourteen bits of a longer one: two bytes that more follow.
+_LOWER: Final = tuple(bytes((low & 127 | 128, low >> 7 | 128)) for low in range(_SMALL))
+
+
+def varint(number: int) -> bytes:
+    """Return a number from 0 to 2^64 - 1 as a varint."""
+    if number < _SMALL:
+        return _VARINTS[number]
+    return _LOWER[number & (_SMALL - 1)] + varint(number >> 14)
 
 
 def _head(number: int) -> bytes:
@@ -99,6 +103,11 @@ def signed_money(number: int, currency: str, minor_units: int) -> bytes:
 @functools.lru_cache(maxsize=_MEMORY_MAX)
 def timestamp(number: int, time_us: int) -> bytes:
     """Return a Timestamp field for µs since 1970; a batch has but one time."""
+    return _any_time(number, time_us)
+
+
+def _any_time(number: int, time_us: int) -> bytes:
+    """Return the same for a time that is hardly ever met again, and so not worth a place."""
     seconds, micros = divmod(time_us, 1_000_000)
     return field(number, integer(1, seconds) + integer(2, micros * 1_000))
 
@@ -186,7 +195,7 @@ def account(row: Account, *, kind: int, state: int) -> bytes:
             money(7, currency, row.held),
             signed_money(8, currency, row.posted - row.held),
             b"" if row.floor is None else signed_money(9, currency, row.floor),
-            timestamp(10, row.created_at),
+            _any_time(10, row.created_at),
             timestamp(11, row.updated_at),
             integer(12, row.version),
         )

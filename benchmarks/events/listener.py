@@ -9,7 +9,6 @@ from confluent_kafka import OFFSET_END, Consumer, TopicPartition
 from tender.v1 import event_pb2
 
 TOPIC: Final = "payments"
-CONSUME_MAX: Final = 500
 WAIT_SECONDS: Final = 0.02
 LIST_SECONDS_MAX: Final = 30.0
 JOIN_SECONDS_MAX: Final = 10.0
@@ -51,13 +50,16 @@ class Listener:
             consumer.assign(
                 [TopicPartition(TOPIC, one, OFFSET_END) for one in listed.topics[TOPIC].partitions]
             )
-            consumer.consume(1, WAIT_SECONDS)
+            consumer.poll(WAIT_SECONDS)
             self._ready.set()
             while not self._stop.is_set():
-                for message in consumer.consume(CONSUME_MAX, WAIT_SECONDS):
-                    value = message.value()
-                    if message.error() is None and isinstance(value, bytes):
-                        self._note(value)
+                # One by one: asked for several, it waits until there are as many.
+                message = consumer.poll(WAIT_SECONDS)
+                if message is None or message.error() is not None:
+                    continue
+                value = message.value()
+                if isinstance(value, bytes):
+                    self._note(value)
         finally:
             consumer.close()
 
