@@ -135,6 +135,19 @@ def outstanding(records: Iterable[Letter | Mark]) -> dict[str, Letter]:
     return {id: letter for id, letter in found.items() if letter.last_at > decided.get(id, 0.0)}
 
 
+def decided(records: Iterable[Letter | Mark]) -> list[tuple[Letter, Mark]]:
+    """Return what was decided about letters that are still kept, the newest decision first."""
+    found: dict[str, Letter] = {}
+    marks: list[Mark] = []
+    for record in records:
+        if isinstance(record, Mark):
+            marks.append(record)
+        else:
+            found[record.id] = record
+    pairs = [(found[mark.id], mark) for mark in marks if mark.id in found]
+    return sorted(pairs, key=lambda pair: (-pair[1].at, pair[1].id))
+
+
 def _letter(ours: dict[str, str], stored: Delivery) -> Letter:
     delivery = Delivery(
         Partition(ours[_TOPIC], int(ours[_PARTITION])),

@@ -1,5 +1,6 @@
 """The dead-letter queue: what consumers could not handle, and what is decided about it."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +11,7 @@ from deploy.local.commands.calling import DATA_DIR_DEFAULT, DataDir
 from deploy.local.commands.dlq_choice import Choice
 from deploy.local.commands.output import Output
 from processor.consumers import letters
+from processor.consumers.letters import Letter, Mark
 
 app = typer.Typer(
     no_args_is_help=True, help="List, show, replay and drop what consumers could not handle."
@@ -39,6 +41,7 @@ By = Annotated[
     "list",
     "tender dlq list",
     "tender dlq list --topic payments --letters",
+    "tender dlq list --decided --limit 20",
     "tender dlq list --json",
 )
 def list_letters(
@@ -49,15 +52,27 @@ def list_letters(
     each: Annotated[
         bool, typer.Option("--letters", help="Each letter, and not only how many.")
     ] = False,
+    decided: Annotated[
+        bool,
+        typer.Option(
+            "--decided", help="What was replayed or dropped, by whom and why, newest first."
+        ),
+    ] = False,
     limit: Limit = None,
     bootstrap: Bootstrap = None,
     security_file: SecurityFile = None,
     prefix: Prefix = "",
     data_dir: DataDir = DATA_DIR_DEFAULT,
 ) -> None:
-    """List what waits for a decision, by topic, consumer and cause."""
+    """List what waits for a decision, by topic, consumer and cause; or what was decided."""
+    if each and decided:
+        raise typer.BadParameter("--letters are those that wait, --decided those that do not")
     queue = dlq_choice.connect(bootstrap, security_file, prefix, data_dir)
-    found = queue.find(Choice(topics=topics or (), consumer=consumer, cause=cause))
+    choice = Choice(topics=topics or (), consumer=consumer, cause=cause)
+    if decided:
+        _show_decisions(printer, queue.decided(choice)[:limit])
+        return
+    found = queue.find(choice)
     groups = dlq_pages.grouped(found)
     shown = found[:limit] if each else []
     if printer.as_json:
@@ -71,6 +86,16 @@ def list_letters(
         printer.show(output.table(dlq_pages.LETTER_COLUMNS, map(dlq_pages.letter_row, shown)))
     else:
         printer.show(output.table(dlq_pages.GROUP_COLUMNS, [group.row() for group in groups]))
+
+
+def _show_decisions(printer: Output, found: Sequence[tuple[Letter, Mark]]) -> None:
+    if printer.as_json:
+        printer.json({"decisions": [dlq_pages.decision_dict(*pair) for pair in found]})
+    elif found:
+        rows = [dlq_pages.decision_row(*pair) for pair in found]
+        printer.show(output.table(dlq_pages.DECISION_COLUMNS, rows))
+    else:
+        printer.say("Nothing was decided.")
 
 
 @calling.local(app, "show", "tender dlq show notifications/payments/3/1042")

@@ -64,6 +64,15 @@ class Queue:
     letters: "DeadLetters"
     prefix: str
 
+    def decided(self, choice: Choice) -> list[tuple[Letter, Mark]]:
+        """Return what was decided about the letters meant, the newest decision first."""
+        found: list[tuple[Letter, Mark]] = []
+        for topic in self._topics(choice):
+            with explained():
+                pairs = letters.decided(_bounded(self.letters.read(topic)))
+            found += [pair for pair in pairs if choice.means(pair[0])]
+        return sorted(found, key=lambda pair: (-pair[1].at, pair[1].id))
+
     def find(self, choice: Choice) -> list[Letter]:
         """Return the letters meant that wait for a decision, the oldest first."""
         found: list[Letter] = []

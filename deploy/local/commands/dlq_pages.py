@@ -1,5 +1,6 @@
 """How dead letters look on a terminal and in JSON. Card numbers are masked wherever they are."""
 
+import contextlib
 import getpass
 import json
 import socket
@@ -14,11 +15,15 @@ from rich.markup import escape
 
 from deploy.local.commands import output
 from kit import logs
-from processor.consumers.letters import Letter
-from tender.v1 import event_pb2
+from processor.consumers.letters import Letter, Mark
+from tender.v1 import event_pb2, notification_pb2
 
 GROUP_COLUMNS = ("topic", "consumer", "cause", "=letters", "first", "last", "for instance")
 LETTER_COLUMNS = ("letter", "cause", "=attempts", "first", "last", "key")
+DECISION_COLUMNS = ("letter", "cause", "decision", "by", "when", "reason")
+REQUESTS = "notifications"
+"""The topic of requests for messages; all others have events."""
+BYTES, HIDDEN = "value", "(hidden)"
 TEXT_LENGTH_MAX = 2_000
 """Of an event that cannot be read, as it is shown."""
 
@@ -66,12 +71,12 @@ class Group:
 
 
 def grouped(found: Iterable[Letter]) -> list[Group]:
-    """Return letters by topic, consumer and cause, the largest group first."""
+    """Return letters by topic, consumer and cause, the largest group first, else by name."""
     groups: dict[tuple[str, str, str], list[Letter]] = {}
     for letter in found:
         key = (letter.delivery.partition.topic, letter.consumer, letter.cause)
         groups.setdefault(key, []).append(letter)
-    made = [Group(*key, together) for key, together in groups.items()]
+    made = [Group(*key, groups[key]) for key in sorted(groups)]
     return sorted(made, key=lambda group: -len(group.letters))
 
 
@@ -85,6 +90,30 @@ def letter_row(letter: Letter) -> Sequence[str]:
         moment(letter.last_at),
         escape(_text(letter.delivery.key)),
     )
+
+
+def decision_row(letter: Letter, mark: Mark) -> Sequence[str]:
+    """A row of the table of decisions."""
+    return (
+        letter.id,
+        letter.cause,
+        mark.decision,
+        escape(mark.by),
+        moment(mark.at),
+        escape(mark.reason),
+    )
+
+
+def decision_dict(letter: Letter, mark: Mark) -> dict[str, Any]:
+    """A decision about a letter, for machines."""
+    return {
+        "id": letter.id,
+        "cause": letter.cause,
+        "decision": mark.decision,
+        "by": mark.by,
+        "time": moment(mark.at),
+        "reason": mark.reason,
+    }
 
 
 def letter_dict(letter: Letter) -> dict[str, Any]:
@@ -108,11 +137,9 @@ def letter_dict(letter: Letter) -> dict[str, Any]:
 
 
 def content(letter: Letter) -> dict[str, Any]:
-    """What was sent, for machines: its event if it is one, else its bytes as text."""
-    event = _event_text(letter)
-    if event is None:
-        return {"value": _text(letter.delivery.value)}
-    return {"event": json.loads(event)}
+    """What was sent, for machines: its event or request if it is one, else its bytes as text."""
+    kind, message = _message(letter)
+    return {kind: json.loads(message) if kind != BYTES else message}
 
 
 def letter_page(letter: Letter) -> output.Rows:
@@ -135,10 +162,8 @@ def letter_page(letter: Letter) -> output.Rows:
     ]
     if letter.without_value:
         return [*rows, ("event", "too large to be kept here; it is where it was")]
-    event = _event_text(letter)
-    if event is None:
-        return [*rows, ("bytes", escape(_text(letter.delivery.value)))]
-    return [*rows, ("event", escape(event))]
+    kind, message = _message(letter)
+    return [*rows, ("bytes" if kind == BYTES else kind, escape(message))]
 
 
 def operator() -> str:
@@ -152,14 +177,21 @@ def moment(at: float) -> str:
     return shown.replace("+00:00", "Z")
 
 
-def _event_text(letter: Letter) -> str | None:
-    """Return the event of a letter as JSON, None if its bytes are none."""
-    event = event_pb2.Event()
-    try:
-        event.ParseFromString(letter.delivery.value or b"")
-    except DecodeError:
-        return None
-    return logs.redact(json_format.MessageToJson(event)) if event.id else None
+def _message(letter: Letter) -> tuple[str, str]:
+    """Return what a letter's bytes are, and those: a message as JSON, else as text."""
+    value = letter.delivery.value or b""
+    with contextlib.suppress(DecodeError):
+        if letter.delivery.partition.topic.endswith(REQUESTS):
+            request = notification_pb2.NotificationRequest.FromString(value)
+            # What a person is to read alone, such as a code to log in with.
+            request.texts.update(dict.fromkeys(request.texts, HIDDEN))
+            if request.ListFields():
+                return "request", logs.redact(json_format.MessageToJson(request))
+        else:
+            event = event_pb2.Event.FromString(value)
+            if event.id:
+                return "event", logs.redact(json_format.MessageToJson(event))
+    return BYTES, _text(letter.delivery.value)
 
 
 def _text(value: bytes | None) -> str:

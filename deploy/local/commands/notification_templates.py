@@ -15,6 +15,7 @@ from deploy.local.commands.notification_names import (
     TypeName,
     channel_name,
 )
+from deploy.local.commands.reports import Problem
 from tender.v1 import notification_pb2 as pb
 
 app = typer.Typer(no_args_is_help=True, help="The words of messages.")
@@ -61,6 +62,25 @@ def list_(
         session.output.json({"templates": [output.as_dict(it) for it in templates]})
     else:
         session.output.show(output.table(COLUMNS, map(_row, templates)))
+
+
+@calling.command(app, "show", "tender notifications templates show login_code email en")
+def show(
+    session: Session,
+    type_name: TypeName,
+    channel: ChannelName,
+    language: Annotated[str, typer.Argument(metavar="[LANGUAGE]")] = "en",
+) -> None:
+    """Show the words of a template's newest version, as they were put."""
+    found = session.client.iter_notification_templates(type=type_name)
+    for it in found:
+        if (it.channel, it.language) == (CHANNELS[channel], language):
+            session.output.one(it, str(it.version), _rows(it) + _words(it))
+            return
+    raise Problem(
+        "There is no such template.",
+        f"`tender notifications templates list {type_name}` shows those there are.",
+    )
 
 
 @calling.command(
@@ -122,10 +142,7 @@ def preview(
     """Show what a template makes of a sample: the one that is used, or one that is not put yet."""
     given = _given(type_name, channel, language, text, subject, html, sample, sample_amount)
     answer = session.client.preview_notification_template(template=given)
-    made = [("subject", escape(answer.subject)), ("text", escape(answer.text))]
-    if answer.html:
-        made.append(("html", escape(answer.html)))
-    session.output.one(answer, answer.text, made)
+    session.output.one(answer, answer.text, _words(answer))
 
 
 def _given(
@@ -164,6 +181,11 @@ def _row(it: pb.NotificationTemplate) -> list[str]:
         _whose(it),
         output.moment(it.create_time),
     ]
+
+
+def _words(it: pb.NotificationTemplate | pb.PreviewNotificationTemplateResponse) -> output.Rows:
+    made = [("subject", escape(it.subject)), ("text", escape(it.text.rstrip()))]
+    return [*made, ("html", escape(it.html))] if it.html else made
 
 
 def _rows(it: pb.NotificationTemplate) -> output.Rows:

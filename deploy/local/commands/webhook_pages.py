@@ -9,10 +9,14 @@ import tender
 from deploy.local.commands import output
 from deploy.local.commands.output import Rows
 
-ENDPOINT_COLUMNS: Final = ("endpoint", "state", "=waiting", "=failures", "last success", "url")
+ENDPOINT_COLUMNS: Final = (
+    *("endpoint", "state", "=waiting", "=failures", "last success", "of", "url"),
+)
 DELIVERY_COLUMNS: Final = (
     *("delivery", "state", "=attempts", "last", "queued", "event", "type", "of"),
 )
+ATTEMPT_COLUMNS: Final = ("delivery", "=attempt", "=status", "cause", "=took", "began", "event")
+NOT_TRIED: Final = "not tried"
 
 
 def endpoint(it: tender.WebhookEndpoint) -> Rows:
@@ -20,7 +24,7 @@ def endpoint(it: tender.WebhookEndpoint) -> Rows:
         ("endpoint", it.id),
         ("state", output.state(tender.WebhookEndpoint.State, it.state)),
         ("url", escape(it.url)),
-        ("of", it.merchant_id or "the whole tenant"),
+        ("of", _owner(it)),
         ("types", ", ".join(it.event_types) or "all of payments"),
         ("waiting", f"{it.pending:,}"),
         ("created", output.moment(it.create_time)),
@@ -47,6 +51,7 @@ def endpoint_row(it: tender.WebhookEndpoint) -> Sequence[str]:
         f"{it.pending:,}",
         f"{it.failures:,}",
         output.moment(it.last_success_time) if succeeded else "never",
+        _owner(it),
         escape(it.url),
     )
 
@@ -64,10 +69,32 @@ def delivery_row(it: tender.WebhookDelivery) -> Sequence[str]:
     )
 
 
+def attempt_rows(it: tender.WebhookDelivery) -> list[Sequence[str]]:
+    """A row for each attempt; one that says so for a delivery that has none."""
+    if not it.attempts:
+        return [(it.id, "0", "", NOT_TRIED, "", "", it.event_id)]
+    return [
+        (
+            it.id,
+            str(each.number),
+            str(each.status_code or ""),
+            each.cause or "delivered",
+            f"{each.duration.ToMilliseconds():,} ms",
+            output.moment(each.start_time),
+            it.event_id,
+        )
+        for each in it.attempts
+    ]
+
+
+def _owner(it: tender.WebhookEndpoint) -> str:
+    return it.merchant_id or "the whole tenant"
+
+
 def _last(it: tender.WebhookDelivery) -> str:
     """What came of the latest attempt."""
     if not it.attempts:
-        return ""
+        return NOT_TRIED
     attempt = it.attempts[-1]
     parts = (attempt.cause, str(attempt.status_code) if attempt.status_code else "")
     return " ".join(filter(None, parts))

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import itertools
 import json
 import threading
 from itertools import islice
@@ -87,12 +88,19 @@ def create(
 
 
 @calling.command(
-    app, "endpoints", "tender webhooks endpoints", "tender webhooks endpoints --disabled --json"
+    app,
+    "endpoints",
+    "tender webhooks endpoints",
+    "tender webhooks endpoints --failing",
+    "tender webhooks endpoints --disabled --json",
 )
 def endpoints(
     session: Session,
     merchant: Annotated[str, typer.Option(help="Only this merchant's.")] = "",
     disabled: Annotated[bool, typer.Option("--disabled", help="Only those disabled.")] = False,
+    failing: Annotated[
+        bool, typer.Option("--failing", help="Only those whose last attempt failed.")
+    ] = False,
     limit: Limit = LIMIT_DEFAULT,
 ) -> None:
     """List endpoints with how they fare."""
@@ -100,9 +108,10 @@ def endpoints(
     found = session.client.iter_webhook_endpoints(
         merchant_id=merchant, state=state or tender.WebhookEndpoint.STATE_UNSPECIFIED
     )
+    wanted = (it for it in found if it.failures or not failing)
     session.output.many(
         "endpoints",
-        islice(found, limit),
+        islice(wanted, limit),
         webhook_pages.ENDPOINT_COLUMNS,
         webhook_pages.endpoint_row,
     )
@@ -180,7 +189,7 @@ def rotate(
     app,
     "deliveries",
     "tender webhooks deliveries --failed",
-    "tender webhooks deliveries --endpoint whe_... --json",
+    "tender webhooks deliveries --endpoint whe_... --attempts",
     "tender webhooks deliveries --event s1.5f2a90c41b7e.1042.3",
 )
 def deliveries(
@@ -189,9 +198,13 @@ def deliveries(
     event: Annotated[str, typer.Option(help="Only of this event, by its id.")] = "",
     failed: Annotated[bool, typer.Option("--failed", help="Only those given up.")] = False,
     pending: Annotated[bool, typer.Option("--pending", help="Only those that wait.")] = False,
+    attempts: Annotated[
+        bool,
+        typer.Option("--attempts", help="Each attempt with its status, and not only the last."),
+    ] = False,
     limit: Limit = LIMIT_DEFAULT,
 ) -> None:
-    """List deliveries, newest first; --json shows each attempt."""
+    """List deliveries, newest first; --json has their attempts too."""
     if failed and pending:
         raise typer.BadParameter("--failed and --pending together leave nothing")
     state = tender.WebhookDelivery.STATE_UNSPECIFIED
@@ -201,11 +214,13 @@ def deliveries(
     found = session.client.iter_webhook_deliveries(
         endpoint_id=endpoint, event_id=event, state=state
     )
+    shown = islice(found, limit)
+    if attempts and not session.output.as_json:
+        rows = itertools.chain.from_iterable(map(webhook_pages.attempt_rows, shown))
+        session.output.show(output.table(webhook_pages.ATTEMPT_COLUMNS, rows))
+        return
     session.output.many(
-        "deliveries",
-        islice(found, limit),
-        webhook_pages.DELIVERY_COLUMNS,
-        webhook_pages.delivery_row,
+        "deliveries", shown, webhook_pages.DELIVERY_COLUMNS, webhook_pages.delivery_row
     )
 
 
