@@ -9,12 +9,15 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from deploy.local import cli
+from kit import topics
 from processor.consumers.delivery import Delivery, Partition
 from processor.consumers.letters import Letter
 from storage.kafka.consumer import KafkaSource
 from storage.kafka.parking import KafkaParking
 from tests.consumers.conftest import eventually
 from tests.consumers.events import event, sent
+from tests.kafka import brokers
+from tests.services.notifications import makers
 
 Run = Callable[..., Awaitable[Result]]
 CARD_NUMBER = "4111111111111111"
@@ -186,11 +189,53 @@ async def test_a_dropped_letter_is_off_the_list_with_who_and_why(
         "reason": "a test of ours",
     }
     assert await listed(run) == [parked[1].id, parked[2].id]
+    [decision] = json.loads((await run("list", "--decided", "--json")).stdout)["decisions"]
+    assert decision | {"time": ""} == {
+        "id": parked[0].id,
+        "cause": "MALFORMED",
+        "decision": "dropped",
+        "by": "ada@till",
+        "time": "",
+        "reason": "a test of ours",
+    }
+
+
+async def test_decisions_are_a_table_with_the_newest_first(run: Run, parked: list[Letter]) -> None:
+    before = await run("list", "--decided")
+    await run("drop", parked[0].id, "--reason", "a test of ours")
+    await run("replay", parked[1].id)
+
+    after = await run("list", "--decided")
+    latest = await run("list", "--decided", "--limit", "1")
+
+    assert "Nothing was decided" in before.stdout
+    assert after.stdout.index("replayed") < after.stdout.index("dropped")
+    assert "a test of ours" in after.stdout
+    assert parked[0].id not in latest.stdout
+
+
+async def test_a_request_for_a_message_is_shown_without_its_texts(
+    run: Run, bootstrap: str, kafka: brokers.Broker, topic_prefix: str
+) -> None:
+    name = f"{topic_prefix}notifications"
+    kafka.make_topics(name, topics.dead_letters(name), partitions=1)
+    request = makers.request(7, texts={"code": "482913"}).SerializeToString()
+    made = letter(name, 1, "TEMPLATE_MISSING", value=request, partition=Partition(name, 0))
+    parking = KafkaParking({"bootstrap.servers": bootstrap})
+    assert not any(await parking.park([made]))
+    await parking.close()
+
+    shown, told = await run("show", made.id), await run("show", made.id, "--json")
+
+    assert json.loads(told.stdout)["request"]["texts"] == {"code": "(hidden)"}
+    assert "req-7" in shown.stdout
+    assert "482913" not in shown.stdout + told.stdout
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
+        ["list", "--letters", "--decided"],
         ["replay"],
         ["drop", "--reason", "why"],
         ["drop", "--all"],

@@ -111,6 +111,17 @@ def test_the_order_of_records_says_nothing(made: list[tuple[int, int, bool]]) ->
     assert letters.outstanding(records) == letters.outstanding(shuffled)
 
 
+def test_decisions_are_told_with_their_letters_the_newest_first() -> None:
+    first, second = letter(1), letter(2)
+    unkept = mark(letter(3).id, 400.0)
+    marks = [mark(first.id, 200.0), mark(second.id, 300.0)]
+
+    assert letters.decided([marks[0], first, second, unkept, marks[1]]) == [
+        (second, marks[1]),
+        (first, marks[0]),
+    ]
+
+
 def test_long_texts_are_cut() -> None:
     long = letter()._replace(text="x" * 10_000)
 

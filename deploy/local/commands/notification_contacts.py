@@ -25,7 +25,7 @@ Wish = Annotated[
     app,
     "put",
     "tender notifications contacts put anna --email anna@example.com --language de-AT "
-    "--time-zone Europe/Vienna --quiet 22:00-07:00",
+    "--time-zone Europe/Vienna --quiet-hours 22:00-07:00",
     "tender notifications contacts put mer_... --email shop@example.com "
     "--on payment_captured.merchant/email",
 )
@@ -37,13 +37,15 @@ def put(
     push_token: Annotated[str, typer.Option(help="Of the user's device.")] = "",
     language: Annotated[str, typer.Option(help="Such as de-AT.")] = "en",
     time_zone: Annotated[str, typer.Option(help="Such as Europe/Vienna.")] = "UTC",
-    quiet: Annotated[str, typer.Option(metavar="HH:MM-HH:MM", help="Quiet hours.")] = "",
+    quiet_hours: Annotated[
+        str, typer.Option(metavar="HH:MM-HH:MM", help="In which only what is urgent is sent.")
+    ] = "",
     on: Wish = None,
     off: Wish = None,
 ) -> None:
     """Set where somebody is reached, in place of all that was set before."""
-    quiet_from, dash, quiet_until = quiet.partition("-")
-    if quiet and not dash:
+    quiet_from, dash, quiet_until = quiet_hours.partition("-")
+    if quiet_hours and not dash:
         raise typer.BadParameter("quiet hours are written 22:00-07:00")
     wishes = [(text, True) for text in on or ()] + [(text, False) for text in off or ()]
     answer = session.client.put_notification_contact(

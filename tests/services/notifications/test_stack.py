@@ -209,6 +209,18 @@ async def test_a_template_that_is_missing_or_bad_is_found_mended_and_replayed(
     assert "TEMPLATE_MISSING" not in (await run("dlq", "list", "--json")).stdout
 
 
+async def test_quiet_hours_are_set_and_words_shown_by_the_command(run: Run) -> None:
+    put = ("notifications", "contacts", "put", "dora", "--email", "dora@example.com")
+    show = ("notifications", "templates", "show", "payment_captured.payer", "email")
+
+    contact = said(await run(*put, "--quiet-hours", "22:00-07:00", "--json"))["contact"]
+    words, unknown = await run(*show, "en"), await run(*show, "fr")
+
+    assert (contact["quietFrom"], contact["quietUntil"]) == ("22:00", "07:00")
+    assert "{{ payment.captured | money }}" in words.stdout
+    assert (unknown.exit_code, "no such template" in unknown.stderr) == (1, True)
+
+
 async def test_nobodys_address_is_in_a_log(stack: Stack, client: tender.Client, run: Run) -> None:
     await run("notifications", "contacts", "put", "carl", "--email", "carl@example.com")
 
