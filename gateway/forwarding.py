@@ -1,15 +1,14 @@
 """Calls that a service behind Kafka answers: the gateway lets callers in and hands them on."""
 
-from collections.abc import Mapping
+import time
 from typing import Final
 
 import grpc
 
 from gateway import endpoint, errors, methods
-from gateway.endpoint import Answer, Endpoint, Service
+from gateway.endpoint import Answer, Backends, Endpoint
 from gateway.errors import Refused
 from gateway.identity import Identity
-from gateway.limits import Limits
 from kit import internal_auth
 from tender.v1 import forward_pb2, lane_pb2
 
@@ -66,18 +65,12 @@ class ServiceClient:
 class ForwardEndpoint(Endpoint):
     """A method that a service answers, which checks the request itself."""
 
-    def __init__(
-        self,
-        route: methods.Forwarded,
-        services: Mapping[str, Service],
-        limits: Limits | None,
-        timeout_seconds: float,
-    ) -> None:
+    def __init__(self, route: methods.Forwarded, backends: Backends) -> None:
         super().__init__(route)
         self._service = route.service
-        self._found = services.get(route.service)
-        self._limits = limits
-        self._timeout_seconds_max = timeout_seconds
+        self._found = backends.services.get(route.service)
+        self._limits = backends.limits
+        self._timeout_seconds_max = backends.write_timeout_seconds
         self._under_way = 0
 
     async def carry_out(self, data: bytes, caller: Identity, seconds_left: float | None) -> Answer:
@@ -91,8 +84,14 @@ class ForwardEndpoint(Endpoint):
         if self._under_way >= CALLS_MAX:
             raise Refused("GATEWAY_BUSY")
         self._under_way += 1
+        deadline = time.monotonic() + timeout
         try:
-            response = await self._found.call(self.route.name, data, caller.principal, timeout)
+            await self.look_at(data, caller, timeout)
+            left = max(deadline - time.monotonic(), 0.001)
+            response = await self._found.call(self.route.name, data, caller.principal, left)
         finally:
             self._under_way -= 1
         return Answer(response, replayed=False)
+
+    async def look_at(self, data: bytes, caller: Identity, timeout_seconds: float) -> None:
+        """Refuse what the service cannot know to be wrong; nothing unless a method has more."""

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from gateway import access, endpoint, identity, methods, settlement
+from gateway import access, endpoint, identity, methods, settlement, webhook_owners
 from gateway.batches import BatchEndpoint
 from gateway.endpoint import Backends, CommandEndpoint, Endpoint, QueryEndpoint
 from gateway.errors import Refused
@@ -65,8 +65,9 @@ class Front:
 
 def _endpoint(route: methods.Route, backends: Backends) -> Endpoint:
     if isinstance(route, methods.Forwarded):
-        return ForwardEndpoint(
-            route, backends.services, backends.limits, backends.write_timeout_seconds
+        is_creation = route.name == webhook_owners.METHOD
+        return (webhook_owners.CreationEndpoint if is_creation else ForwardEndpoint)(
+            route, backends
         )
     if not isinstance(route, methods.Method):
         return BatchEndpoint(backends)

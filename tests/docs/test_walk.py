@@ -161,6 +161,43 @@ async def test_three_things_go_wrong_and_are_mended_as_the_page_says(
     assert (await operator.give("tender dlq list")).strip() == "No dead letters."
 
 
+TABLE = "letter  waiting  attempts\nwebhooks/payments/2/7  3  1\n"
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        "letter  waiting  attempts\nwebhooks/payments/0/12  4  1\n",
+        "letter  waiting  attempts\nreporting/payments/0/12  3  1\n",
+        "letter  waiting\nwebhooks/payments/0/12  3\n",
+        "letter  waiting  attempts\n",
+        "No dead letters.\n",
+        "",
+    ],
+)
+def test_what_a_page_does_not_show_is_noticed(printed: str) -> None:
+    with pytest.raises(Different):
+        Names().compare(TABLE, printed)
+
+
+def test_a_name_of_a_page_stands_for_one_of_the_run_from_then_on() -> None:
+    names = Names()
+    names.compare(TABLE, "letter  waiting  attempts\nwebhooks/payments/0/12  3  9\n")
+
+    assert names.put_into("dlq show webhooks/payments/2/7") == "dlq show webhooks/payments/0/12"
+    for printed in ("letter  webhooks/payments/0/13\n", "letter  reporting/payments/0/12\n"):
+        with pytest.raises(Different):
+            names.compare("letter  webhooks/payments/2/7\n", printed)
+
+
+def test_two_names_of_a_page_are_not_one_in_the_run() -> None:
+    names = Names()
+    names.compare("one  whe_1\n", "one  whe_a\n")
+
+    with pytest.raises(Different):
+        names.compare("two  whe_2\n", "two  whe_a\n")
+
+
 def poison(stack: Stack) -> None:
     """Write to a topic what is no event of it."""
     record = Sent(b"order-77", b"order 77 is paid", [("sent-by", b"import.sh")])

@@ -228,6 +228,32 @@ async def test_through_the_gateway_a_merchant_s_key_sees_its_own_alone(
     assert [one.field for one in refused.value.field_violations] == ["url"]
 
 
+async def test_an_endpoint_is_of_a_merchant_that_the_caller_has(
+    stack: Stack, client: tender.Client
+) -> None:
+    shop = await opened_shop(client, "known")
+    stranger_s = await asyncio.to_thread(
+        lambda: devkey.create(
+            stack.endpoints.owner_url,
+            stack.endpoints.api_key_pepper_file.parent,
+            tenant="elsewhere",
+            scopes=("service",),
+        )
+    )
+    url = "http://127.0.0.1:1/"
+    async with tender.Client(stack.endpoints.gateway, stranger_s, timeout=30) as stranger:
+        with pytest.raises(tender.NotFound) as of_others:
+            await stranger.create_webhook_endpoint(url=url, merchant_id=shop.merchant_id)
+    with pytest.raises(tender.NotFound) as unknown:
+        await client.create_webhook_endpoint(url=url, merchant_id="mer_eu_" + "0" * 22)
+    with pytest.raises(tender.InvalidArgument) as no_id:
+        await client.create_webhook_endpoint(url=url, merchant_id="shop")
+
+    assert {of_others.value.reason, unknown.value.reason} == {"MERCHANT_UNKNOWN"}
+    assert [one.field for one in no_id.value.field_violations] == ["merchant_id"]
+    assert await run_json(stack, "endpoints", "--merchant", shop.merchant_id) == {"endpoints": []}
+
+
 async def test_the_service_s_own_database_is_brought_to_its_schema(stack: Stack) -> None:
     env = {"TENDER_DATA_DIR": str(stack.options.data_dir), "COLUMNS": "200"}
 
