@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from deploy.local import rebuilding
 from deploy.local.commands import calling, journal, output, reports
 from deploy.local.commands.brokers import Bootstrap, Prefix, SecurityFile
 from deploy.local.commands.calling import DATA_DIR_DEFAULT, DataDir
@@ -76,6 +75,9 @@ def rebuild(
     The old ones are read meanwhile, and the service goes on; the new ones take their place at once.
     A rebuild that was ended is simply repeated.
     """
+    # It takes long to import, which no other command shall wait for.
+    from deploy.local import rebuilding
+
     done = rebuilding.rebuild(
         _report_url(report_url, data_dir),
         _ledgers(shards, data_dir),
@@ -111,6 +113,8 @@ def verify(
     differs, naming it. While payments go on both sides are hardly ever of the same moment: wait
     for a quiet one.
     """
+    from deploy.local import rebuilding
+
     found = rebuilding.verify(_ledgers(shards, data_dir), _report_url(report_url, data_dir), wait)
     if printer.as_json:
         printer.json(
