@@ -232,7 +232,17 @@ class Stack:
 
     def _add_service(self, name: str) -> None:
         service, spec = self.endpoints.services[name], services.SERVICES[name]
-        environment = (
+        environment = self.service_environment(name)
+        start = servers.service if service.address else servers.metrics_service
+        where = service.address or service.metrics
+        log = self._folder.log(name)
+        niceness = supervisor.BEHIND_PAYMENTS
+        self._supervisor.add(start(name, spec.module, where, environment, log, niceness=niceness))
+
+    def service_environment(self, name: str) -> dict[str, str]:
+        """What the process of a service is told."""
+        service, spec = self.endpoints.services[name], services.SERVICES[name]
+        return (
             servers.environment()
             | services.environment(service, self.endpoints.kafka_bootstrap)
             | {"TENDER_INTERNAL_TOKEN_FILE": str(self.endpoints.internal_token_file)}
@@ -241,11 +251,6 @@ class Stack:
             | self._of_lanes(spec)
             | dict(self.options.service_env.get(name, {}))
         )
-        start = servers.service if service.address else servers.metrics_service
-        where = service.address or service.metrics
-        log = self._folder.log(name)
-        niceness = supervisor.BEHIND_PAYMENTS
-        self._supervisor.add(start(name, spec.module, where, environment, log, niceness=niceness))
 
     def _of_lanes(self, spec: services.Spec) -> dict[str, str]:
         """What a service is told that carries commands, and what it may do on a laptop."""

@@ -29,22 +29,34 @@ CONNECTIONS = 8
 
 
 async def serve(
-    webhooks: settings.WebhookSettings, stop: asyncio.Future[str] | None = None
+    webhooks: settings.WebhookSettings,
+    stop: asyncio.Future[str] | None = None,
+    *,
+    limits: Limits | None = None,
 ) -> None:
-    """Queue, deliver and answer until told to stop, by `stop` or by a signal."""
+    """Queue, deliver and answer until told to stop, by `stop` or by a signal.
+
+    Other `limits` of the worker are for tests.
+    """
     keys = keys_of(webhooks)
     rules = urls.Rules(frozenset(webhooks.webhooks_ports), webhooks.webhooks_allow_loopback)
-    limits = Limits(DeadRules(webhooks.webhooks_dead_days, webhooks.webhooks_dead_failures))
+    dead = DeadRules(webhooks.webhooks_dead_days, webhooks.webhooks_dead_failures)
+    bounds = limits or Limits(dead)
     # A restarted process is another owner.
     owner = f"{socket.gethostname()}:{secrets.token_hex(4)}"
     pool = await database.open_pool(webhooks.database_url, f"tender {NAME}", size=CONNECTIONS)
     resolver = GuardedResolver(allow_loopback=rules.allow_loopback)
-    sender = Sender(rules, resolver, connections_max=webhooks.webhooks_concurrency)
+    sender = Sender(
+        rules,
+        resolver,
+        connections_max=webhooks.webhooks_concurrency,
+        seconds_max=bounds.attempt_seconds_max,
+    )
     worker = DeliveryWorker(
-        QueueStore(pool, owner, limits.lease),
+        QueueStore(pool, owner, bounds.lease),
         sender,
         keys,
-        limits,
+        bounds,
         concurrency=webhooks.webhooks_concurrency,
     )
     kept = datetime.timedelta(days=webhooks.webhooks_log_days)

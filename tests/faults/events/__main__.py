@@ -8,7 +8,9 @@ import tempfile
 from pathlib import Path
 
 from deploy.local.stack import Stack, StackOptions
-from tests.faults.events.run import Wanted, run
+from tests.faults.events.corner import NOTIFICATIONS, WEBHOOKS
+from tests.faults.events.outcome import Wanted
+from tests.faults.events.run import run
 
 
 def main() -> int:
@@ -18,10 +20,18 @@ def main() -> int:
     parser.add_argument("--payments", type=int, default=whole.payments, help="(%(default)s)")
     parser.add_argument("--rate", type=float, default=whole.rate, help="payments/s (%(default)s)")
     parser.add_argument("--crashes", type=int, default=whole.crashes, help="(%(default)s)")
+    parser.add_argument(
+        "--sender-crashes", type=int, default=whole.sender_crashes, help="of each (%(default)s)"
+    )
     parser.add_argument("--seed", type=int, help="of the order of accidents; else a new one")
     options = parser.parse_args()
     seed = random.SystemRandom().randrange(1_000_000) if options.seed is None else options.seed
-    wanted = Wanted(payments=options.payments, rate=options.rate, crashes=options.crashes)
+    wanted = Wanted(
+        payments=options.payments,
+        rate=options.rate,
+        crashes=options.crashes,
+        sender_crashes=options.sender_crashes,
+    )
     print(f"seed {seed}", flush=True)
     with (
         tempfile.TemporaryDirectory(prefix="tender-faults-events-") as folder,
@@ -29,6 +39,8 @@ def main() -> int:
     ):
         stack.supervise_in_background()
         outcome = asyncio.run(run(stack, wanted, seed, lambda line: print(line, flush=True)))
+    for each in outcome.details():
+        print(each)
     missed = outcome.shortcomings(wanted)
     for each in missed:
         print(f"missed: {each}")
@@ -38,7 +50,14 @@ def main() -> int:
 
 def whole_stack(folder: Path) -> StackOptions:
     """Return the stack of a run."""
-    return StackOptions(folder, shards=2, replicas=0, relay=True, kafka="apache")
+    return StackOptions(
+        folder,
+        shards=2,
+        replicas=0,
+        relay=True,
+        kafka="apache",
+        services=(WEBHOOKS, NOTIFICATIONS),
+    )
 
 
 if __name__ == "__main__":

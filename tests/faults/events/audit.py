@@ -8,8 +8,10 @@ from typing import Final
 import asyncpg
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
-from processor.events.messages import told_of, topics
+from processor.events.messages import PAYMENTS, told_of, topics
+from processor.events.ports import Message as Event
 from processor.events.ports import Row
+from tender.v1 import event_pb2
 
 READ_SECONDS_MAX: Final = 180.0
 CONSUME: Final = 5_000
@@ -21,6 +23,15 @@ SELECT seq, incarnation, body, (extract(epoch FROM created_at) * 1000000)::bigin
 
 Told = dict[bytes, list[str]]
 """Ids of events by key, in order."""
+
+
+@dataclass
+class Said:
+    """What the journals say."""
+
+    by_topic: dict[str, Told]
+    of_merchant: list[event_pb2.Event] = field(default_factory=list)
+    """The events of one merchant's payments; those of a payment are in order."""
 
 
 @dataclass
@@ -45,9 +56,9 @@ class Findings:
     repeats: int = 0
 
 
-async def said_by(shards: Mapping[str, str]) -> dict[str, Told]:
-    """Return by topic what the journals say; `shards` is each one's URL by name."""
-    said: dict[str, Told] = {topic: {} for topic in topics()}
+async def said_by(shards: Mapping[str, str], merchant_id: str) -> Said:
+    """Return what the journals say; `shards` is each one's URL by name."""
+    said = Said({topic: {} for topic in topics()})
     for shard, url in shards.items():
         connection = await asyncpg.connect(url)
         try:
@@ -56,12 +67,21 @@ async def said_by(shards: Mapping[str, str]) -> dict[str, Told]:
                 for row in rows:
                     one = Row(shard, row["incarnation"], row["seq"], row["body"], row["created_at"])
                     for message in told_of(one).messages:
-                        ids = said[message.topic].setdefault(message.key, [])
+                        ids = said.by_topic[message.topic].setdefault(message.key, [])
                         ids.append(_id(message.headers))
+                        said.of_merchant += _of_merchant(message, merchant_id)
                 after = rows[-1]["seq"]
         finally:
             await connection.close()
     return said
+
+
+def _of_merchant(message: Event, merchant_id: str) -> list[event_pb2.Event]:
+    """Return the event, read, if it is of a payment to the merchant."""
+    if message.topic != PAYMENTS or merchant_id.encode() not in message.value:
+        return []
+    event = event_pb2.Event.FromString(message.value)
+    return [event] if event.payment.payment.merchant_id == merchant_id else []
 
 
 def heard_in(bootstrap: str, topic: str) -> Heard:

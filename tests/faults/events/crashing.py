@@ -2,17 +2,31 @@
 
 import asyncio
 import contextlib
+import os
 import random
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-STOP_SECONDS_MAX: Final = 30.0
+STOP_SECONDS_MAX: Final = 60.0
 PASSES: Final = (1, 12)
 """So often a fail-point is passed before a process dies there: soon, and not always at once."""
+
+
+@dataclass
+class Quota:
+    """How often some processes are to die, all together."""
+
+    wanted: int
+    count: int = 0
+
+    @property
+    def is_met(self) -> bool:
+        """Whether none of them needs to die any more."""
+        return self.count >= self.wanted
 
 
 @dataclass
@@ -23,11 +37,15 @@ class Crashing:
     arguments: Sequence[str]
     """Of Python; a fail-point with its passes is put behind them."""
     points: Sequence[str]
+    """Where it dies: those where it did least often first, and of these the first."""
     dice: random.Random
     log: Path
     rare: Collection[str]
     """Points that are passed so rarely that the first time has to do."""
-    may_crash: Callable[[], bool]
+    quota: Quota
+    environment: Mapping[str, str] | None = None
+    """Ours if there is none."""
+    niceness: int = 0
     crashes: dict[str, int] = field(default_factory=dict)
     """By fail-point."""
     problems: list[str] = field(default_factory=list)
@@ -50,27 +68,37 @@ class Crashing:
     async def _run(self) -> None:
         while True:
             point = self._next_point()
-            armed = [f"{point}:{self.dice.randint(*PASSES)}"] if point else []
-            process = await asyncio.create_subprocess_exec(sys.executable, *self.arguments, *armed)
+            process = await self._start(point)
             try:
                 code = await self._end_of(process, until_crash=bool(point))
             except BaseException:
-                await _stop(process)
+                await self._stop(process)
                 raise
             if code == -signal.SIGKILL and point:
                 self.crashes[point] = self.crashes.get(point, 0) + 1
+                self.quota.count += 1
             elif code is not None:
                 self.problems.append(f"{self.name} ended with {code}")
                 await asyncio.sleep(0.5)
 
+    async def _start(self, point: str) -> asyncio.subprocess.Process:
+        passes = 1 if point in self.rare else self.dice.randint(*PASSES)
+        armed = [f"{point}:{passes}"] if point else []
+        with self.log.open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, *self.arguments, *armed),
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+            )
+        if self.niceness:
+            os.setpriority(os.PRIO_PROCESS, process.pid, self.niceness)
+        return process
+
     def _next_point(self) -> str:
-        if not self.may_crash():
+        if self.quota.is_met:
             return ""
-        # Those that were tried least come first, so that a short run has tried each.
-        fewest = min(self.crashes.get(point, 0) for point in self.points)
-        return self.dice.choice(
-            [point for point in self.points if self.crashes.get(point, 0) == fewest]
-        )
+        return min(self.points, key=lambda point: self.crashes.get(point, 0))
 
     async def _end_of(
         self, process: asyncio.subprocess.Process, *, until_crash: bool
@@ -79,17 +107,19 @@ class Crashing:
         while True:
             with contextlib.suppress(TimeoutError):
                 return await asyncio.wait_for(process.wait(), 1.0)
-            if until_crash and not self.may_crash():
-                await _stop(process)
-                return None
+            if until_crash and self.quota.is_met:
+                await self._stop(process)
+                # It may have died before it heard of it.
+                return process.returncode if process.returncode == -signal.SIGKILL else None
 
-
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is not None:
-        return
-    process.send_signal(signal.SIGTERM)
-    try:
-        await asyncio.wait_for(process.wait(), STOP_SECONDS_MAX)
-    except TimeoutError:
-        process.kill()
-        await process.wait()
+    async def _stop(self, process: asyncio.subprocess.Process) -> None:
+        """End it in order. One that has to be killed would be a crash that nobody counts."""
+        if process.returncode is not None:
+            return
+        process.send_signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(process.wait(), STOP_SECONDS_MAX)
+        except TimeoutError:
+            self.problems.append(f"{self.name} did not stop in {STOP_SECONDS_MAX:g} s")
+            process.kill()
+            await process.wait()

@@ -3,9 +3,9 @@
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from typing import Final
 
 import asyncpg
@@ -23,11 +23,11 @@ from tests.acceptance.load import Recorder, open_town
 from tests.checker import History
 from tests.consumers.events import EFFECTS
 from tests.databases import with_database
-from tests.faults.events import audit
-from tests.faults.events.accidents import Accidents, Kind, plan
-from tests.faults.events.audit import Findings
-from tests.faults.events.bookkeeper import TOPIC
-from tests.faults.events.crashing import Crashing
+from tests.faults.events import audit, corner
+from tests.faults.events.accidents import Accidents, plan
+from tests.faults.events.bookkeeper import GROUP, TOPIC
+from tests.faults.events.crashing import Crashing, Quota
+from tests.faults.events.outcome import Outcome, Wanted
 from tests.faults.events.second_relay import SecondRelay
 from tests.faults.events.shopping import Shopping
 
@@ -42,6 +42,8 @@ CRASHES_SECONDS_MAX: Final = 120.0
 """After the last accident, for crashes of consumers that are still wanted."""
 DRAIN_SECONDS_MAX: Final = 240.0
 """From the last payment until all is told and heard."""
+PARKED_SECONDS_MAX: Final = 60.0
+"""From when all is sent until all that nobody can read is parked."""
 DATABASE: Final = "bookkeeping"
 
 _HEADS: Final = """
@@ -49,74 +51,6 @@ SELECT coalesce(max(seq), 0) AS head,
        coalesce((SELECT position FROM relays WHERE name = 'events'), 0) AS told
   FROM journal
 """
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """How much of everything."""
-
-    payments: int = 200_000
-    rate: float = 2_500.0
-    broker_kills: int = 5
-    relay_kills: int = 10
-    relay_pauses: int = 2
-    crashes: int = 20
-
-
-@dataclass
-class Outcome:
-    """What came of a run."""
-
-    seed: int
-    paid: int = 0
-    rate: float = 0.0
-    done: Mapping[Kind, int] = field(default_factory=dict)
-    crashes: int = 0
-    junk: int = 0
-    findings: Findings = field(default_factory=Findings)
-    effects_missing: int = 0
-    effects_doubled: int = 0
-    effects_reordered: int = 0
-    unpublished: int = 0
-    """Acknowledged payments of which no event tells."""
-    problems: list[str] = field(default_factory=list)
-    drain_seconds: float = 0.0
-
-    def line(self) -> str:
-        """Return the last line of a run."""
-        missing = len(self.findings.missing) + self.effects_missing + self.unpublished
-        return (
-            f"events={self.findings.events} missing={missing}"
-            f" reordered={len(self.findings.reordered) + self.effects_reordered}"
-            f" effects_doubled={self.effects_doubled}"
-            f" broker_kills={self.done.get(Kind.BROKER_KILL, 0)}"
-            f" relay_kills={self.done.get(Kind.RELAY_KILL, 0)}"
-            f" consumer_crashes={self.crashes}"
-            f" send_duplicates=0"
-        )
-
-    def shortcomings(self, wanted: Wanted) -> list[str]:
-        """Return in words what is not as promised, or not as much as was asked for."""
-        found = [*self.problems]
-        checks = (
-            (bool(self.findings.missing), f"missing: {self.findings.missing[:5]}"),
-            (bool(self.findings.invented), f"never committed: {self.findings.invented[:5]}"),
-            (bool(self.findings.reordered), f"reordered: {self.findings.reordered[:5]}"),
-            (self.unpublished > 0, f"{self.unpublished} payments have no event"),
-            (self.effects_missing > 0, f"{self.effects_missing} events had no effect"),
-            (self.effects_doubled > 0, f"{self.effects_doubled} events had two effects"),
-            (self.effects_reordered > 0, f"{self.effects_reordered} effects out of order"),
-            (self.paid < wanted.payments, f"only {self.paid} payments"),
-            (self.rate < RATE_SHARE_MIN * wanted.rate, f"only {self.rate:.0f} payments/s"),
-            (self.crashes < wanted.crashes, f"only {self.crashes} crashes of consumers"),
-            (self.done.get(Kind.BROKER_KILL, 0) < wanted.broker_kills, "too few broker kills"),
-            (self.done.get(Kind.RELAY_KILL, 0) < wanted.relay_kills, "too few relay kills"),
-        )
-        return found + [text for is_so, text in checks if is_so]
-
-
-RATE_SHARE_MIN: Final = 0.8
-"""Of the wanted rate: 2,500/s are asked for so that 2,000/s are reached."""
 
 
 async def run(stack: Stack, wanted: Wanted, seed: int, say: Callable[[str], None]) -> Outcome:
@@ -128,14 +62,20 @@ async def run(stack: Stack, wanted: Wanted, seed: int, say: Callable[[str], None
         second = closing.enter_context(SecondRelay(stack))
         client = await closing.enter_async_context(connect(endpoints, channels=2))
         homes = stack.options.layout().first_map()
-        town = await open_town(Recorder(client, History()), homes, CUSTOMERS)
+        recorder = Recorder(client, History())
+        town = await open_town(recorder, homes, CUSTOMERS)
+        small = await closing.enter_async_context(corner.open_corner(recorder))
+        for name in (corner.WEBHOOKS, corner.NOTIFICATIONS):
+            await asyncio.to_thread(stack.stop_one, name)
         accidents = Accidents(stack, second)
-        crashing = _crashing(stack, books, dice, wanted)
-        for one in crashing:
+        quota = Quota(wanted.crashes)
+        bookkeepers = _bookkeepers(stack, books, dice, quota)
+        senders = corner.services(stack, small, dice, wanted.sender_crashes)
+        for one in (*bookkeepers, *senders):
             await closing.enter_async_context(one.running())
         junk = asyncio.create_task(_throw_junk(endpoints.kafka_bootstrap, outcome))
         closing.callback(junk.cancel)
-        shopping = Shopping(client, town, wanted.rate)
+        shopping = Shopping(client, town, small.shop, wanted.rate)
         async with shopping.until(wanted.payments) as task:
             chosen = plan(dice, wanted.broker_kills, wanted.relay_kills, wanted.relay_pauses)
             for number, kind in enumerate(chosen, start=1):
@@ -143,53 +83,53 @@ async def run(stack: Stack, wanted: Wanted, seed: int, say: Callable[[str], None
                 await accidents.cause(kind)
                 say(
                     f"{number}/{len(chosen)} {kind}: {len(shopping.paid)} payments,"
-                    f" {sum(one.count for one in crashing)} crashes"
+                    f" {sum(one.count for one in (*bookkeepers, *senders))} crashes"
                 )
             # Without payments consumers pass no fail-point, so they go on until enough have died.
             began = time.monotonic()
-            while (
-                sum(one.count for one in crashing) < wanted.crashes
-                and time.monotonic() - began < CRASHES_SECONDS_MAX
-            ):
+            quotas = (quota, *(one.quota for one in senders))
+            while (  # noqa: ASYNC110
+                not all(each.is_met for each in quotas) or shopping.at_corner < wanted.sends
+            ) and time.monotonic() - began < CRASHES_SECONDS_MAX:
                 await asyncio.sleep(0.2)
             shopping.may_end = True
             await task
         outcome.paid, outcome.rate = len(shopping.paid), shopping.reached
         say(f"{outcome.paid} payments at {outcome.rate:.0f}/s; waiting until all is heard")
         junk.cancel()
+        await asyncio.wait([junk])
         began = time.monotonic()
         await _until_told(stack)
-        said = await audit.said_by({shard.name: shard.owner_url for shard in endpoints.shards})
-        await _until_heard(books, said, outcome)
+        said = await audit.said_by(
+            {shard.name: shard.owner_url for shard in endpoints.shards}, small.shop.merchant_id
+        )
+        await _until_heard(books, said.by_topic, outcome)
+        outcome.problems += await corner.until_sent(stack, small, said.of_merchant)
         outcome.drain_seconds = time.monotonic() - began
-        outcome.done = accidents.done
-        outcome.crashes = sum(one.count for one in crashing)
-        outcome.problems += [problem for one in crashing for problem in one.problems]
-    say("comparing topics with journals")
-    await _judge(stack, outcome, said, shopping.paid, books)
+        outcome.done, outcome.crashes = accidents.done, quota.count
+        outcome.sends = await corner.judge(stack, small, said.of_merchant, senders)
+        say("comparing topics with journals")
+        heard = await _judge_topics(endpoints.kafka_bootstrap, outcome, said, shopping.paid)
+        await _until_parked(endpoints.kafka_bootstrap, heard[TOPIC].foreign, outcome)
+        outcome.problems += [it for one in (*bookkeepers, *senders) for it in one.problems]
+    await _judge_effects(books, said.by_topic[TOPIC], outcome)
     return outcome
 
 
-def _crashing(stack: Stack, books: str, dice: random.Random, wanted: Wanted) -> list[Crashing]:
+def _bookkeepers(stack: Stack, books: str, dice: random.Random, quota: Quota) -> list[Crashing]:
     arguments = ("-m", "tests.faults.events.bookkeeper", stack.endpoints.kafka_bootstrap, books)
-    made: list[Crashing] = []
-
-    def may_crash() -> bool:
-        return sum(one.count for one in made) < wanted.crashes
-
-    made += [
+    return [
         Crashing(
             f"bookkeeper {number}",
             arguments,
-            FAIL_POINTS,
+            dice.sample(FAIL_POINTS, len(FAIL_POINTS)),
             dice,
             stack.log(f"bookkeeper-{number}"),
             {PARKED},
-            may_crash,
+            quota,
         )
         for number in range(1, BOOKKEEPERS + 1)
     ]
-    return made
 
 
 async def _open_books(owner_url: str) -> str:
@@ -253,24 +193,32 @@ async def _until_heard(books: str, said: Mapping[str, audit.Told], outcome: Outc
         await connection.close()
 
 
-async def _judge(
-    stack: Stack, outcome: Outcome, said: Mapping[str, audit.Told], paid: set[str], books: str
-) -> None:
-    bootstrap = stack.endpoints.kafka_bootstrap
+async def _judge_topics(
+    bootstrap: str, outcome: Outcome, said: audit.Said, paid: set[str]
+) -> Mapping[str, audit.Heard]:
+    """Compare topics with journals; return what topics have."""
     heard = {topic: await asyncio.to_thread(audit.heard_in, bootstrap, topic) for topic in topics()}
-    outcome.findings = audit.compare(said, heard)
+    outcome.findings = audit.compare(said.by_topic, heard)
     # Independently of how events are made: whoever was told OK is told of.
     outcome.unpublished = len(paid - {key.decode() for key in heard[TOPIC].first})
-    await _judge_effects(books, said[TOPIC], outcome)
-    parked = await asyncio.to_thread(_parked, bootstrap)
-    if heard[TOPIC].foreign != parked:
-        outcome.problems.append(f"{heard[TOPIC].foreign} records are junk, {parked} are parked")
+    return heard
 
 
-def _parked(bootstrap: str) -> int:
-    """Return how many records are parked because nobody can read them, each once."""
+async def _until_parked(bootstrap: str, junk: int, outcome: Outcome) -> None:
+    """Wait until each of those who listen has parked each record that nobody can read."""
+    wanted = dict.fromkeys((GROUP, *corner.LISTENERS), junk)
+    stop_by = time.monotonic() + PARKED_SECONDS_MAX
+    while (parked := await asyncio.to_thread(_parked, bootstrap)) != wanted:
+        if time.monotonic() > stop_by:
+            outcome.problems.append(f"{junk} records are junk, parked are {parked}")
+            return
+        await asyncio.sleep(0.5)
+
+
+def _parked(bootstrap: str) -> dict[str, int]:
+    """Return how many records each listener has parked for being unreadable, each once."""
     found = letters.outstanding(DeadLetters({"bootstrap.servers": bootstrap}).read(TOPIC))
-    return sum(letter.cause == MALFORMED for letter in found.values())
+    return Counter(letter.consumer for letter in found.values() if letter.cause == MALFORMED)
 
 
 async def _judge_effects(books: str, said: audit.Told, outcome: Outcome) -> None:

@@ -11,6 +11,8 @@ import tender
 from tender import payments
 from tests.acceptance.load import Shop, Town
 
+CORNER_RATE: Final = 10.0
+"""Payments per second at the shop at the corner: what is told of each is sent one by one."""
 MANUAL_OF_TEN: Final = 1
 REFUNDED_OF_TEN: Final = 1
 SLICE_SECONDS: Final = 0.02
@@ -21,13 +23,16 @@ UNDER_WAY_MAX: Final = 4_000
 
 @dataclass
 class Shopping:
-    """Payments at a rate, each by one of a town's customers at the shop of their shard."""
+    """Payments at a rate, nearly all by a town's customers at the shop of their shard."""
 
     client: tender.Client
     town: Town
+    corner: Shop
     rate: float
     paid: set[str] = field(default_factory=set)
     """Ids of payments that were acknowledged."""
+    at_corner: int = 0
+    """How many of them are of the shop at the corner."""
     started: int = 0
     declined: int = 0
     began: float = 0.0
@@ -54,6 +59,7 @@ class Shopping:
     async def _shop(self, stream: Any, count: int) -> None:
         room = asyncio.Semaphore(UNDER_WAY_MAX)
         shops = list(self.town.shops.values())
+        elsewhere = max(2, round(self.rate / CORNER_RATE))
         self.began = time.monotonic()
         async with asyncio.TaskGroup() as group:
             while self.started < count or not self.may_end:
@@ -61,22 +67,26 @@ class Shopping:
                 while self.started < due:
                     await room.acquire()
                     number, self.started = self.started, self.started + 1
-                    shop = shops[number % len(shops)]
-                    group.create_task(self._one(stream, shop, number, room))
+                    if number % elsewhere:
+                        shop, turn = shops[number % len(shops)], number // len(shops)
+                    else:
+                        shop, turn = self.corner, number // elsewhere
+                    group.create_task(self._one(stream, shop, turn, room))
                 await asyncio.sleep(SLICE_SECONDS)
         self.ended = time.monotonic()
 
-    async def _one(self, stream: Any, shop: Shop, number: int, room: asyncio.Semaphore) -> None:
-        kind = number // len(self.town.shops) % 10
+    async def _one(self, stream: Any, shop: Shop, turn: int, room: asyncio.Semaphore) -> None:
+        kind = turn % 10
         is_manual = kind < MANUAL_OF_TEN
         options = {"capture_method": tender.CAPTURE_METHOD_MANUAL} if is_manual else {}
         try:
-            answer = await stream.call(shop.pay(number, cents=100, **options))
+            answer = await stream.call(shop.pay(turn, cents=100, **options))
             payment = answer.payment
             if payment.state == tender.Payment.STATE_DECLINED:
                 self.declined += 1
                 return
             self.paid.add(payment.id)
+            self.at_corner += shop is self.corner
             if is_manual:
                 await stream.call(payments.capture(payment_id=payment.id))
             if is_manual or kind < MANUAL_OF_TEN + REFUNDED_OF_TEN:

@@ -8,10 +8,20 @@ import pytest
 
 from deploy.local.stack import Stack
 from tests.faults.events.__main__ import whole_stack
-from tests.faults.events.run import Wanted, run
+from tests.faults.events.outcome import Wanted
+from tests.faults.events.run import run
 from tests.plugins.figures import measured
 
-SLICE = Wanted(payments=8_000, rate=400.0, broker_kills=1, relay_kills=2, relay_pauses=1, crashes=6)
+SLICE = Wanted(
+    payments=8_000,
+    rate=400.0,
+    broker_kills=1,
+    relay_kills=2,
+    relay_pauses=1,
+    crashes=6,
+    sender_crashes=2,
+    sends=100,
+)
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +39,7 @@ async def test_accidents_neither_lose_nor_reorder_nor_double_events(stack: Stack
     outcome = await run(stack, SLICE, seed, said.append)
 
     measured(f"seed {seed}: {outcome.line()}")
+    said += outcome.details()
     # On a machine that does other things the rate is what it is.
     found = [text for text in outcome.shortcomings(SLICE) if "payments/s" not in text]
     assert found == [], (seed, said)
