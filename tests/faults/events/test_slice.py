@@ -13,8 +13,8 @@ from tests.faults.events.run import run
 from tests.plugins.figures import measured
 
 SLICE = Wanted(
-    payments=8_000,
-    rate=400.0,
+    payments=5_000,
+    rate=250.0,
     broker_kills=1,
     relay_kills=2,
     relay_pauses=1,
