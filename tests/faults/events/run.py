@@ -100,9 +100,11 @@ async def run(stack: Stack, wanted: Wanted, seed: int, say: Callable[[str], None
         await asyncio.wait([junk])
         began = time.monotonic()
         await _until_told(stack)
-        said = await audit.said_by(
+        # In a thread: what is sent is received in this one, and must not be kept waiting.
+        reading = audit.said_by(
             {shard.name: shard.owner_url for shard in endpoints.shards}, small.shop.merchant_id
         )
+        said = await asyncio.to_thread(asyncio.run, reading)
         await _until_heard(books, said.by_topic, outcome)
         outcome.problems += await corner.until_sent(stack, small, said.of_merchant)
         outcome.drain_seconds = time.monotonic() - began
@@ -155,7 +157,8 @@ async def _throw_junk(bootstrap: str, outcome: Outcome) -> None:
     try:
         while True:
             await asyncio.sleep(JUNK_SECONDS)
-            producer.produce(TOPIC, b"\xff\xff", b"junk")
+            # By turns to all partitions, or consumers without that one would never park anything.
+            producer.produce(TOPIC, b"\xff\xff", f"junk {outcome.junk}".encode())
             outcome.junk += 1
     finally:
         await asyncio.to_thread(producer.flush, 30)
