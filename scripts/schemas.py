@@ -30,6 +30,7 @@ KINDS: Final = frozenset(
         "v1/ConfigMap",
         "v1/Namespace",
         "v1/Secret",
+        "v1/PersistentVolumeClaim",
         "v1/Service",
         "v1/ServiceAccount",
     }

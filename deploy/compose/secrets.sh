@@ -26,7 +26,7 @@ random() {
 for name in internal_token api_key_pepper webhooks_keys grafana_password \
     postgres_owner_password postgres_processor_password postgres_query_password \
     postgres_relay_password postgres_notifications_password postgres_webhooks_password \
-    postgres_reporting_password \
+    postgres_reporting_password postgres_operations_password \
     postgres_replication_password; do
     random | once "$name"
 done
@@ -46,4 +46,6 @@ url tender_webhooks_server postgres_webhooks_password postgres-primary tender_we
     once webhooks_database_url
 url tender_reporting_server postgres_reporting_password postgres-primary tender_reporting |
     once reporting_database_url
+url tender_operations_server postgres_operations_password postgres-primary tender_operations |
+    once operations_database_url
 url tender_query postgres_query_password postgres-replica | once replica_database_urls

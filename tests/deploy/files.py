@@ -23,6 +23,7 @@ SERVERS: Final[Mapping[str, type[settings.Settings]]] = {
     "deploy.servers.notifications": settings.NotificationSettings,
     "deploy.servers.webhooks": settings.WebhookSettings,
     "deploy.servers.reporting": settings.ReportingSettings,
+    "deploy.servers.operations": settings.OperationSettings,
 }
 SECRET_MOUNTS: Final = "/run/secrets"
 
@@ -110,6 +111,7 @@ SECRETS: Final = {
     "webhooks_database_url": "postgresql://webhooks:x@primary:5432/tender_webhooks",
     "webhooks_keys": "6" * 64,
     "reporting_database_url": "postgresql://reporting:x@primary:5432/tender_reporting",
+    "operations_database_url": "postgresql://operations:x@primary:5432/tender_operations",
     "query_database_url": "postgresql://reader:x@primary:5432/tender",
     "replica_database_urls": "postgresql://reader:x@standby:5432/tender",
 }

@@ -13,6 +13,7 @@ RELAY = {"app.kubernetes.io/name": "relay"}
 NOTIFICATIONS = {"app.kubernetes.io/name": "notifications"}
 WEBHOOKS = {"app.kubernetes.io/name": "webhooks"}
 REPORTING = {"app.kubernetes.io/name": "reporting"}
+OPERATIONS = {"app.kubernetes.io/name": "operations"}
 MIGRATE = {"app.kubernetes.io/name": "migrate"}
 REDIS = {"app.kubernetes.io/name": "redis"}
 POSTGRES = {"cnpg.io/cluster": "shard-s1"}
@@ -39,6 +40,10 @@ PAIRS = [
     (GATEWAY, REPORTING, 50064),
     (REPORTING, POSTGRES, 5432),
     (REPORTING, KAFKA, 9092),
+    (GATEWAY, OPERATIONS, 50061),
+    (OPERATIONS, PROCESSOR, 50052),
+    (OPERATIONS, POSTGRES, 5432),
+    (OPERATIONS, KAFKA, 9092),
     (MIGRATE, POSTGRES, 5432),
     (POSTGRES, POSTGRES, 5432),
     (POSTGRES, POSTGRES, 8000),
@@ -53,6 +58,7 @@ FROM_ELSEWHERE = [
     (MONITORING, NOTIFICATIONS, 9468),
     (MONITORING, WEBHOOKS, 9469),
     (MONITORING, REPORTING, 9470),
+    (MONITORING, OPERATIONS, 9467),
     (MONITORING, POSTGRES, 9187),
     (OPERATOR, POSTGRES, 8000),
 ]
@@ -71,6 +77,8 @@ NEVER = [
     (REPORTING, PROCESSOR, 50052),
     (REPORTING, REDIS, 6379),
     (PROCESSOR, REPORTING, 50064),
+    (OPERATIONS, REDIS, 6379),
+    (PROCESSOR, OPERATIONS, 50061),
     (MIGRATE, PROCESSOR, 50052),
     (REDIS, POSTGRES, 5432),
     (KAFKA, PROCESSOR, 50052),

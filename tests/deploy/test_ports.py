@@ -19,6 +19,7 @@ LISTEN = {
     "notifications": "TENDER_LISTEN",
     "webhooks": "TENDER_LISTEN",
     "reporting": "TENDER_LISTEN",
+    "operations": "TENDER_LISTEN",
 }
 ALONE = {f"deploy.servers.{name}" for name in ("relay", "notifications", "webhooks", "reporting")}
 """They ask for their database alone, whose place is a secret, and for Kafka."""
@@ -143,10 +144,10 @@ def test_urls_of_the_secrets_lead_to_databases_that_are_there() -> None:
     in_kubernetes = re.findall(r"postgresql://\w+:PASSWORD@([\w-]+):(\d+)/", readme)
     in_compose = re.findall(r"^url \w+ \w+ ([\w-]+)(?:[ \\\n]+\w+)? \|", script, re.MULTILINE)
 
-    assert len(in_kubernetes) == 7
+    assert len(in_kubernetes) == 8
     for host, port in in_kubernetes:
         assert int(port) in kubernetes_hosts()[host]
-    assert len(in_compose) == 8
+    assert len(in_compose) == 9
     assert set(in_compose) <= compose_hosts().keys()
 
 
@@ -170,8 +171,7 @@ def test_prometheus_scrapes_every_server_of_compose(path: str) -> None:
 def test_prometheus_names_jobs_and_shards_alike_everywhere() -> None:
     local = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
     compose = yaml.safe_load((PROMETHEUS / "prometheus.compose.yml").read_text())
-    # The asynchronous way in is not in compose and Kubernetes yet.
-    jobs = {job["job_name"] for job in local["scrape_configs"]} - {"tender-operations"}
+    jobs = {job["job_name"] for job in local["scrape_configs"]}
     relabeled: dict[str, dict[str, Any]] = {
         name: {
             one["targetLabel"]: one
