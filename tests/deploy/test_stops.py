@@ -32,7 +32,8 @@ def stop_seconds(loaded: settings.Settings) -> float:
 
 @pytest.mark.parametrize("name", files.OVERLAYS)
 @pytest.mark.parametrize(
-    "server", ["gateway", "processor", "relay", "notifications", "webhooks", "reporting", "operations"]
+    "server",
+    ["gateway", "processor", "relay", "notifications", "webhooks", "reporting", "operations"],
 )
 def test_a_pod_has_more_time_than_its_server_takes(server: str, name: str, tmp_path: Path) -> None:
     workload = files.workloads(name)[server]
