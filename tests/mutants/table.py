@@ -516,6 +516,16 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
         'made["subject"]',
         (NOTIFICATIONS + "test_words.py::test_a_subject_is_one_line_whatever_it_shows",),
     ),
+    "codes-shown-to-operators": Mutant(
+        "A dead letter shows the code that somebody is to log in with.",
+        "deploy/local/commands/dlq_pages.py",
+        "            request.texts.update(dict.fromkeys(request.texts, HIDDEN))\n",
+        "",
+        (
+            "tests/consumers/test_dlq_command.py::"
+            "test_a_request_for_a_message_is_shown_without_its_texts",
+        ),
+    ),
     "webhooks-inside": Mutant(
         "A webhook goes to whatever address its name leads to.",
         "services/webhooks/resolving.py",
