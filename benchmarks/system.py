@@ -66,7 +66,7 @@ class System:
 
     def query(self, statement: str) -> Any:
         """Return one value from the database."""
-        return database.run_async(_value(self.endpoints.owner_url, statement))
+        return database.run_async(value(self.endpoints.owner_url, statement))
 
     def journal_head(self) -> int | None:
         """Return how many batches were committed so far."""
@@ -212,7 +212,8 @@ def settings_of(options: StackOptions) -> Mapping[str, Any]:
     }
 
 
-async def _value(dsn: str, statement: str) -> Any:
+async def value(dsn: str, statement: str) -> Any:
+    """Return one value from a database."""
     connection = await asyncpg.connect(
         dsn, timeout=CONNECT_SECONDS_MAX, command_timeout=STATEMENT_SECONDS_MAX
     )
@@ -232,8 +233,8 @@ def age(owner_url: str, log_megabytes: int) -> None:
         f" FROM generate_series(1, {log_megabytes})"
     )
     for statement in (emit, "CHECKPOINT"):
-        database.run_async(_value(owner_url, statement))
+        database.run_async(value(owner_url, statement))
 
 
 async def _analyze(dsn: str) -> None:
-    await _value(dsn, "VACUUM (ANALYZE)")
+    await value(dsn, "VACUUM (ANALYZE)")

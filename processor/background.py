@@ -7,14 +7,15 @@ batches, so that the background gives way by itself where the machine is busy.
 
 from typing import Final
 
-COMMANDS_BESIDE_MAX: Final = 20
-"""In a batch while callers are about: less than a millisecond of decisions."""
+COMMANDS_BESIDE_MAX: Final = 50
+"""In a batch while callers are about: a few milliseconds of deciding and applying. Fewer at a time
+and more often delay callers more, for most of a small batch's cost is the batch's."""
 
-PAUSE_SHARE: Final = 2.0
+PAUSE_SHARE: Final = 12.0
 """Beside callers no background command is taken for so many times what the last batch took that
-had any: they have a third of the lane's time at most."""
+had any, so that few of a hundred callers meet one."""
 
-PAUSE_SECONDS_MAX: Final = 0.05
+PAUSE_SECONDS_MAX: Final = 0.5
 """So that the background never stands still, however slow the disk."""
 
 CALLERS_SECONDS: Final = 0.1

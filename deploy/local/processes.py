@@ -95,12 +95,12 @@ def _spawn(
             start_new_session=True,  # Ctrl-C in the terminal is for us alone: we stop in order.
         )
     if niceness:
-        _let_others_first(process.pid, niceness)
+        let_others_first(process.pid, niceness)
     ticks = start_ticks(process.pid)
     return Child(Identity(process.pid, -1 if ticks is None else ticks), process, time.monotonic())
 
 
-def _let_others_first(pid: int, niceness: int) -> None:
+def let_others_first(pid: int, niceness: int) -> None:
     """Where the kernel shares the machine among sessions, a session has a niceness of its own."""
     with contextlib.suppress(OSError):
         Path(f"/proc/{pid}/autogroup").write_text(str(niceness))

@@ -37,6 +37,9 @@ them, so that it takes many to keep others waiting."""
 FULL_SECONDS_MAX: Final = 1.0
 """How long it is waited for room before the group is shown that this member lives."""
 PUBLISHED_AT_ONCE_MAX: Final = 500
+PUBLISH_PAUSE_SECONDS: Final = 0.05
+"""After what was decided is told, so that more gathers: each portion is a commit on the database
+server that callers' commits are waiting for too, and nobody waits for these."""
 RETRY_SECONDS_MIN: Final = 0.05
 RETRY_SECONDS_MAX: Final = 2.0
 FORGET_SECONDS: Final = 60.0
@@ -247,6 +250,7 @@ class Worker(Generic[Place]):
                 count = min(len(self._decided), PUBLISHED_AT_ONCE_MAX)
                 items = [self._decided.popleft() for _ in range(count)]
                 await self._publish_all([item for item in items if not item.is_dropped])
+            await asyncio.sleep(PUBLISH_PAUSE_SECONDS)
 
     async def _publish_all(self, items: Sequence[Item[Place]]) -> None:
         """Store outcomes, tell them, and only then let their records be done."""

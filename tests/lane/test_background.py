@@ -121,15 +121,72 @@ def test_without_callers_the_background_has_it_all() -> None:
 def test_beside_callers_it_takes_few_and_then_pauses() -> None:
     share = Background()
     share.caller_seen(100.0)
+    pause = 0.002 * background.PAUSE_SHARE
 
     assert share.room(0, now=100.0) == background.COMMANDS_BESIDE_MAX
     assert share.room(background.COMMANDS_BESIDE_MAX, now=100.0) == 0
     assert share.seconds_left(100.0) == 0.0
-    share.applied(background.COMMANDS_BESIDE_MAX, 0.01, now=100.01)
-    assert share.room(0, now=100.02) == 0
-    assert 0.0 < share.seconds_left(100.02) <= 0.02
-    assert share.room(0, now=100.031) == background.COMMANDS_BESIDE_MAX
+    share.applied(background.COMMANDS_BESIDE_MAX, 0.002, now=100.01)
+    assert share.room(0, now=100.01 + pause / 2) == 0
+    assert 0.0 < share.seconds_left(100.01 + pause / 2) <= pause / 2 + 1e-9
+    assert share.room(0, now=100.011 + pause) == background.COMMANDS_BESIDE_MAX
     assert share.room(0, now=100.0 + background.CALLERS_SECONDS) is None
+
+
+def test_a_slow_disk_makes_pauses_longer_but_not_without_end() -> None:
+    share = Background()
+
+    share.applied(1, 60.0, now=100.0)
+    share.caller_seen(100.0 + background.PAUSE_SECONDS_MAX)
+
+    assert share.room(0, now=100.0 + background.PAUSE_SECONDS_MAX)
+
+
+def batches(told: Told, made: WaitingRoom, callers_per_batch: int) -> list[tuple[int, int]]:
+    """Let a lane's batches take what waits, each for 1 ms and 0.1 ms per command, until the spike
+    is over; return of each how many callers and how many of the background it had."""
+    share, now, number, taken = Background(), 100.0, 100_000, []
+    while made.background_count:
+        for _ in range(callers_per_batch):
+            number += 1
+            made.admit(told.entry(number))
+        ready(made)
+        room = share.room(0, now)
+        entries = made.take(300, 1 << 20, 300 if room is None else room)
+        behind = sum(entry.background for entry in entries)
+        if len(entries) > behind:
+            share.caller_seen(now)
+        seconds = 0.001 + 0.0001 * len(entries)
+        now += seconds
+        share.applied(behind, seconds, now)
+        for entry in entries:
+            made.leave(entry)
+        taken.append((len(entries) - behind, behind))
+    return taken
+
+
+def test_of_a_spike_few_callers_meet_any_and_none_waits_for_another_batch(told: Told) -> None:
+    made = room(told)
+    for number in range(BACKGROUND):
+        made.admit(told.entry(number, background=True))
+
+    taken = batches(told, made, callers_per_batch=5)
+
+    # Before the first caller is seen it may take all.
+    rest = taken[1:]
+    assert all(callers == 5 for callers, _ in taken)
+    assert max(behind for _, behind in rest) <= background.COMMANDS_BESIDE_MAX
+    with_any = sum(1 for _, behind in rest if behind)
+    assert with_any / len(rest) < 1 / background.PAUSE_SHARE
+    assert sum(behind for _, behind in taken) == BACKGROUND
+
+
+def test_a_spike_without_callers_goes_in_whole_batches(told: Told) -> None:
+    made = room(told)
+    for number in range(BACKGROUND):
+        made.admit(told.entry(number, background=True))
+
+    assert batches(told, made, callers_per_batch=0) == [(0, 300)] * (BACKGROUND // 300)
 
 
 async def test_callers_are_answered_while_a_spike_of_the_background_drains(
