@@ -104,6 +104,10 @@ class State:
     endpoints_file: Path
     api_key_file: Path
 
+    def port(self, name: str) -> int | None:
+        """Where a child is reached: that of its metrics, if nobody calls it."""
+        return self.ports.get(name, self.ports.get(f"{name}_metrics"))
+
 
 @dataclass(frozen=True)
 class Folder:

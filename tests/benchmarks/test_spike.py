@@ -55,4 +55,6 @@ def test_commands_of_a_spike_are_told_from_callers_payments() -> None:
     assert all(one.request_id.startswith(commands.REQUEST_ID_START) for one in asked)
     assert {one.amount.minor_units for one in asked} == {commands.AMOUNT}
     assert commands.AMOUNT < AMOUNT_MIN
-    assert all(one.payer_account_id.encode() == key for one, (key, _) in zip(asked, made))
+    assert all(
+        one.payer_account_id.encode() == key for one, (key, _) in zip(asked, made, strict=True)
+    )

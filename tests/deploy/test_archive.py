@@ -1,4 +1,4 @@
-"""Relays archive journal rows where they stay: a shard in one place, outside of their pods."""
+"""Relays archive journal rows where they stay: all of a shard into one place outside of pods."""
 
 import pytest
 

@@ -275,7 +275,7 @@ def status(printer: Output, data_dir: DataDir = DATA_DIR_DEFAULT) -> None:
         printer.say(f"no stack is running in {data_dir}")
         raise typer.Exit(1)
     children = [
-        {"name": name, "pid": child.pid, "port": state.ports.get(name), "alive": child.is_alive()}
+        {"name": name, "pid": child.pid, "port": state.port(name), "alive": child.is_alive()}
         for name, child in state.children.items()
     ]
     endpoints = folder.read_endpoints(data_dir)
@@ -298,7 +298,7 @@ def status(printer: Output, data_dir: DataDir = DATA_DIR_DEFAULT) -> None:
         (
             str(each["name"]),
             str(each["pid"]),
-            str(each["port"]),
+            str(each["port"] or ""),
             "[green]up[/]" if each["alive"] else "[red]down[/]",
         )
         for each in children

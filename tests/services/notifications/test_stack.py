@@ -238,3 +238,15 @@ async def test_nobodys_address_is_in_a_log(stack: Stack, client: tender.Client, 
     assert "service_started" in logs
     for address in ("anna@example.com", "carl@", "6601234567"):
         assert address not in logs
+
+
+async def test_the_status_shows_where_the_relay_is_that_nobody_calls(
+    stack: Stack, run: Run
+) -> None:
+    told = json.loads((await run("status", "--json")).stdout)
+    shown = await run("status")
+
+    ports = {each["name"]: each["port"] for each in told["children"]}
+    assert ports["relay"] == int(stack.endpoints.relay_metrics.rpartition(":")[2])
+    assert all(ports.values())
+    assert "None" not in shown.stdout
