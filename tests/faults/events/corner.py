@@ -20,7 +20,7 @@ from deploy.local.supervisor import BEHIND_PAYMENTS
 from processor.consumers import loop
 from services.notifications import messages
 from services.notifications import worker as mails
-from services.notifications.kinds import OF_EVENT, Audience, Channel
+from services.notifications.kinds import OF_EVENT, Audience, Channel, Kind
 from services.webhooks import turns as webhooks
 from tender.v1 import event_pb2, notification_pb2
 from tests.acceptance.load import Recorder, Shop, open_shop
@@ -65,21 +65,12 @@ class Corner:
 
     def mails_of(self, events: Sequence[event_pb2.Event]) -> list[str]:
         """Return the ids of the e-mails that customers have to get."""
-        return [
-            f"<{messages.message_id(*names)}@{DOMAIN}>"
-            for event in events
-            for audience, kind in OF_EVENT[event.type].items()
-            if audience is Audience.PAYER
-            for names in [
-                (
-                    event.tenant_id,
-                    event.id,
-                    self.users[event.payment.payment.payer_account_id],
-                    kind.type,
-                    Channel.EMAIL,
-                )
-            ]
-        ]
+        kinds = [(event, OF_EVENT[event.type].get(Audience.PAYER)) for event in events]
+        return [f"<{self._mail_id(event, kind)}@{DOMAIN}>" for event, kind in kinds if kind]
+
+    def _mail_id(self, event: event_pb2.Event, kind: Kind) -> str:
+        user = self.users[event.payment.payment.payer_account_id]
+        return messages.message_id(event.tenant_id, event.id, user, kind.type, Channel.EMAIL)
 
 
 @contextlib.asynccontextmanager
