@@ -36,8 +36,8 @@ NOTIFICATIONS: Final = "notifications"
 LISTENERS: Final = (WEBHOOKS, "notifications-payments")
 """What of these services listens to payments."""
 DOMAIN: Final = "shop.example.com"
-SENT_SECONDS_MAX: Final = 240.0
-"""From when all events are published until all that they ask for is sent."""
+SENT_SECONDS_MAX: Final = 600.0
+"""From when all events are published until all that they ask for is sent, on a busy machine too."""
 
 _QUEUED: Final = "SELECT event_id FROM deliveries WHERE endpoint_id = $1 ORDER BY place"
 _WAITING: Final = {
