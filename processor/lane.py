@@ -202,13 +202,16 @@ class Lane:
 
     def submit(self, entry: Entry) -> None:
         """Take a command; its reply comes once it is committed or refused."""
-        if self.is_elsewhere:
-            entry.reply(MOVED)
+        self.submit_all((entry,))
+
+    def submit_all(self, entries: Sequence[Entry]) -> None:
+        """Take commands that came together, in their order, as `submit` does each."""
+        if self.is_elsewhere or self._closed_too_long():
+            refusal = MOVED if self.is_elsewhere else SHARD_UNAVAILABLE
+            for entry in entries:
+                entry.reply(refusal)
             return
-        if self._closed_too_long():
-            entry.reply(SHARD_UNAVAILABLE)
-            return
-        self._room.admit(entry)
+        self._room.admit_all(entries)
         self._idle.clear()
         self._signal()
 

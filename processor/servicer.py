@@ -3,7 +3,7 @@
 import asyncio
 import functools
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
 import grpc
@@ -28,13 +28,8 @@ MESSAGE_BYTES_MAX: Final = 768 << 10
 OUTBOX_MAX: Final = 5_000
 """Outcomes that a slow gateway may leave unread before its commands are no longer read."""
 
-TIMEOUT_MS_DEFAULT: Final = 10_000
-"""For commands that come without a deadline."""
-
 LOOK_SECONDS: Final = 0.1
 """How soon a gateway learns that it has to look for a lane elsewhere."""
-
-_NAMES: Final = {number: name.removeprefix("METHOD_") for name, number in lane_pb2.Method.items()}
 
 
 class _Outbox:
@@ -211,10 +206,11 @@ class LaneServicer(lane_pb2_grpc.LaneServiceServicer):
         now = time.monotonic()
         principal: Principal | None = None
         bulk_round = request.bulk_round
+        entries: list[Entry] = []
         for command in request.commands:
             if command.HasField("principal"):
                 principal = translate.principal(command.principal)
-            if not command.bulk or not bulk_round:
+            if not bulk_round or not command.bulk:
                 reply = functools.partial(outbox.put, command.correlation_id)
             elif bulk_round <= outbox.bulk_round_refused:
                 # Let in, it would overtake one that its gateway sends again.
@@ -222,38 +218,15 @@ class LaneServicer(lane_pb2_grpc.LaneServiceServicer):
                 continue
             else:
                 reply = functools.partial(outbox.put_bulk, bulk_round, command.correlation_id)
-            self._submit(outbox.lane, command, principal, reply, now)
-
-    def _submit(
-        self,
-        lane: Lane,
-        command: lane_pb2.Command,
-        principal: Principal | None,
-        reply: Callable[[Reply], None],
-        now: float,
-    ) -> None:
-        method = command.method
-        try:
-            if principal is None:
-                raise ValueError("a command without a principal")
-            request, translated, fingerprint = translate.translate(command, principal)
-            entry = Entry(
-                translated,
-                reply,
-                method=method,
-                method_name=_NAMES[method],
-                request=request,
-                fingerprint=fingerprint,
-                size=len(command.request),
-                deadline=now + (command.timeout_ms or TIMEOUT_MS_DEFAULT) / 1_000,
-                bulk=command.bulk,
-                background=command.background,
-            )
-        except (DecodeError, ValueError, KeyError) as error:
-            # The gateway validates what it sends, so this is a mistake of ours.
-            reply(untranslatable(_NAMES.get(method, "UNKNOWN"), error))
-            return
-        lane.submit(entry)
+            try:
+                if principal is None:
+                    raise ValueError("a command without a principal")
+                entries.append(translate.entry(command, principal, reply, now))
+            except (DecodeError, ValueError, KeyError) as error:
+                # The gateway validates what it sends, so this is a mistake of ours.
+                name = translate.METHOD_NAMES.get(command.method, "UNKNOWN")
+                reply(untranslatable(name, error))
+        outbox.lane.submit_all(entries)
 
 
 def _named_shard(context: serving.Context) -> str:

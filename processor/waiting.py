@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from processor.admission import Admission
@@ -99,25 +99,37 @@ class WaitingRoom:
 
     def admit(self, entry: Entry) -> None:
         """Take a command in, or reply at once that the queue is full."""
-        if entry.background:
-            if (
-                self._background_count >= BACKGROUND_COMMANDS_MAX
-                or self._background_bytes + entry.size > BACKGROUND_BYTES_MAX
-            ):
+        self.admit_all((entry,))
+
+    def admit_all(self, entries: Sequence[Entry]) -> None:
+        """Take commands in that came together, in their order, or reply that the queue is full.
+
+        Behind a bulk command that was refused no other one is taken: it would overtake that one.
+        """
+        now = self._now()
+        bulk_refused = False
+        for entry in entries:
+            if (entry.bulk and bulk_refused) or not self._has_room(entry):
+                bulk_refused = bulk_refused or entry.bulk
                 entry.reply(QUEUE_FULL)
-                return
-            self._background_count += 1
-            self._background_bytes += entry.size
-        elif (
-            not self._admission.admits(entry, len(self._entries) - self._background_count)
-            or self._bytes + entry.size > self._bytes_max
-        ):
-            entry.reply(QUEUE_FULL)
-            return
-        else:
-            self._bytes += entry.size
-        self._entries[entry] = None
-        self._line_up(entry)
+                continue
+            if entry.background:
+                self._background_count += 1
+                self._background_bytes += entry.size
+            else:
+                self._bytes += entry.size
+            self._entries[entry] = None
+            self._line_up(entry, now)
+
+    def _has_room(self, entry: Entry) -> bool:
+        if entry.background:
+            return (
+                self._background_count < BACKGROUND_COMMANDS_MAX
+                and self._background_bytes + entry.size <= BACKGROUND_BYTES_MAX
+            )
+        return self._bytes + entry.size <= self._bytes_max and self._admission.admits(
+            entry, len(self._entries) - self._background_count
+        )
 
     def take(self, count_max: int, bytes_max: int, background_max: int = 0) -> list[Entry]:
         """Return the next commands to decide, oldest first, at least one if any is ready.
@@ -150,6 +162,7 @@ class WaitingRoom:
     def loaded(self, items: list[Item], loaded: Loaded) -> None:
         """Go on with the commands that waited for these items."""
         self._cache.absorb(loaded)
+        now = self._now()
         for item in items:
             is_stored = item.kind == "key" and loaded.values[item] is not None
             for entry in self._waiters.pop(item, ()):
@@ -159,7 +172,7 @@ class WaitingRoom:
                     self.load_keys_for(KEYS_TAKEN_SECONDS)
                 entry.awaiting -= 1
                 if entry.awaiting == 0 and entry in self._entries:
-                    self._advance(entry)
+                    self._advance(entry, now)
 
     def leave(self, entry: Entry) -> None:
         """Forget a command that has its reply, and let those go on that waited for it."""
@@ -176,7 +189,7 @@ class WaitingRoom:
             if self._followers:
                 for follower in self._followers.pop(key, ()):
                     if follower in self._entries:
-                        self._line_up(follower)
+                        self._line_up(follower, self._now())
 
     def restart(self) -> None:
         """Begin anew, in the order of arrival, with every command that is in no batch."""
@@ -191,9 +204,10 @@ class WaitingRoom:
             entry.awaiting = 0
             if entry.decided and entry.request_key is not None:
                 self._leaders[entry.request_key] = entry
+        now = self._now()
         for entry in list(self._entries):
             if not entry.decided:
-                self._line_up(entry)
+                self._line_up(entry, now)
 
     def load_keys_for(self, seconds: float) -> None:
         """Look every request key up for a while, instead of taking it to be new."""
@@ -236,7 +250,7 @@ class WaitingRoom:
         """Return what a command needs and the cache does not know yet."""
         return needs.missing(entry.command, self._cache, self.place, now, own_key=self.loads_keys)
 
-    def _line_up(self, entry: Entry) -> None:
+    def _line_up(self, entry: Entry, now: int) -> None:
         key = entry.request_key
         if key is not None:
             if key in self._leaders:
@@ -251,9 +265,9 @@ class WaitingRoom:
             if chain is not None:
                 chain.append(entry)
                 if entry.request_key is None:
-                    self._want_ahead(entry)
+                    self._want_ahead(entry, now)
                 return
-        self._advance(entry)
+        self._advance(entry, now)
 
     def _hurry(self, leader: Entry) -> None:
         """Let a background command go with the others, since a caller waits for it now."""
@@ -261,16 +275,15 @@ class WaitingRoom:
             self._background.remove(leader)
             self._ready.append(leader)
 
-    def _want_ahead(self, entry: Entry) -> None:
+    def _want_ahead(self, entry: Entry, now: int) -> None:
         """Load with others what a leg needs that waits for one before it, not one after another."""
-        for item in self.missing(entry, self._now()):
+        for item in self.missing(entry, now):
             if item not in self._waiters:
                 self._waiters[item] = []
                 self._wanted[item] = None
 
-    def _advance(self, entry: Entry) -> None:
+    def _advance(self, entry: Entry, now: int) -> None:
         """Let a command that nothing is before go on, and those behind it as far as they can."""
-        now = self._now()
         while self._goes_on(entry, now):
             chain = self._chains.get(entry.order_key) if self._chains else None
             if chain is None:
