@@ -219,9 +219,7 @@ class OpenBatch:
         earlier = self._keys.get(place)
         assert before is None or before.method == TOMBSTONE
         # A tombstone of this very batch was never committed: there is nothing yet to replace.
-        self._keys[place] = StoredKey(
-            key, fulfils=earlier.fulfils if earlier else before is not None
-        )
+        self._keys[place] = StoredKey(key, earlier.fulfils if earlier else before is not None)
 
     def seal(self, previous_hash: bytes) -> Batch:
         """Return what to commit; nothing more can be decided into the batch."""

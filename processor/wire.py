@@ -113,6 +113,18 @@ def _any_time(number: int, time_us: int) -> bytes:
 
 
 @functools.lru_cache(maxsize=_MEMORY_MAX)
+def _new_times(time_us: int) -> bytes:
+    """Return both times of what has not changed since it was made."""
+    return timestamp(17, time_us) + timestamp(18, time_us)
+
+
+@functools.lru_cache(maxsize=_MEMORY_MAX)
+def _nothing_open(currency: str) -> bytes:
+    """Return what of a payment may still be captured, was refunded and will be: nothing."""
+    return money(10, currency, 0) + money(11, currency, 0) + money(12, currency, 0)
+
+
+@functools.lru_cache(maxsize=_MEMORY_MAX)
 def _fee_schedule(basis_points: int, fixed: int, refund_policy: int) -> bytes:
     body = integer(1, basis_points) + integer(2, fixed) + integer(3, refund_policy)
     return field(15, body)
@@ -134,6 +146,20 @@ def payment(
 ) -> bytes:
     """Return a tender.v1.Payment; the enums come as the contract's numbers."""
     currency = row.currency
+    # What most payments have in common is looked up in one piece.
+    if row.capturable or row.refunded or row.refund_pending:
+        still_open = (
+            money(10, currency, row.capturable)
+            + money(11, currency, row.refunded)
+            + money(12, currency, row.refund_pending)
+        )
+    else:
+        still_open = _nothing_open(currency)
+    created_at, updated_at = row.created_at, row.updated_at
+    if created_at == updated_at:
+        times = _new_times(created_at)
+    else:
+        times = timestamp(17, created_at) + timestamp(18, updated_at)
     parts = [
         text(1, row.id),
         text(2, row.merchant_id),
@@ -142,15 +168,12 @@ def payment(
         _kind(state, capture_method, decline_reason),
         money(8, currency, row.amount),
         money(9, currency, row.captured),
-        money(10, currency, row.capturable),
-        money(11, currency, row.refunded),
-        money(12, currency, row.refund_pending),
+        still_open,
         money(13, currency, row.fee),
         money(14, currency, row.fee_refunded),
         _fee_schedule(row.fee_basis_points, row.fee_fixed, refund_policy),
         b"" if row.hold_expires_at is None else timestamp(16, row.hold_expires_at),
-        timestamp(17, row.created_at),
-        timestamp(18, row.updated_at),
+        times,
         integer(19, row.version),
         text(20, row.description),
     ]

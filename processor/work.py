@@ -1,6 +1,6 @@
 """Decides commands into the open batch, each on what those before it left."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from kit import fingerprint
@@ -29,6 +29,7 @@ from processor.openbatch import OpenBatch
 from processor.waiting import WaitingRoom
 
 AUTHORIZE: Final = "AUTHORIZE_PAYMENT"
+_NOTHING: Final[Mapping[str, str]] = {}
 
 
 class Decider:
@@ -102,7 +103,7 @@ class Decider:
                 answer.resource_id,
             )
         )
-        return Reply(response, "", "", {}, 0, False, answer.declined)
+        return Reply(response, "", "", _NOTHING, 0, False, answer.declined)
 
     def _decide_elsewhere(self, entry: Entry, command: commands.CallerCommand) -> Reply:
         """Answer a repeat of what is stored here; decide nothing on a bucket of another shard.

@@ -66,14 +66,18 @@ class Draft:
 
     def changes(self) -> Changes:
         """Return all that was drafted."""
+        # By position: every decision pays for it.
         return Changes(
-            accounts=tuple(self._accounts.values()),
-            payments=tuple(self._payments.values()),
-            transfers=tuple(self._transfers),
-            refunds=tuple(self._refunds),
-            merchants=self._merchants,
-            events=tuple(self._events),
-            crossing=self._crossing,
+            tuple(self._accounts.values()),
+            tuple(self._payments.values()),
+            tuple(self._transfers),
+            tuple(self._refunds),
+            self._merchants,
+            tuple(self._events),
+            (),
+            (),
+            self._crossing,
+            None,
         )
 
     def account(self, account_id: str) -> Account:

@@ -44,7 +44,7 @@ def authorize(sheet: Draft, command: commands.Authorize, methods: Methods) -> De
     if key is not None and key.resource_id != _original(command):
         raise refusals.RequestIdReused(fields="payer_account_id,merchant_id")
     payment = methods.wallet.authorize(sheet, command, terms, reversed_before=key is not None)
-    return Decision(Answer(payment=payment), sheet.changes())
+    return Decision(Answer(payment), sheet.changes())
 
 
 def capture(sheet: Draft, command: commands.Capture, methods: Methods) -> Decision:
