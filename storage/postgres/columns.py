@@ -1,4 +1,7 @@
-"""Lays a batch out as the arguments of apply_batch_v1: one array per column."""
+"""Lays a batch out as the arguments of apply_batch_v1: one array per column.
+
+A column that says the same of every row goes as that one value, and the server fills the array.
+"""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -35,8 +38,14 @@ _CHANGED_PAYMENT: Final = "tiitiiiiii"
 _TRANSFER: Final = "tttittTTtii.tt"
 _REFUND: Final = "tttitit.."
 _KEY: Final = "tttyytb"
-_ROWS: Final = (
-    _NEW_ACCOUNT + _CHANGED_ACCOUNT + _NEW_PAYMENT + _CHANGED_PAYMENT + _TRANSFER + _REFUND + _KEY
+_TABLES: Final = (
+    _NEW_ACCOUNT,
+    _CHANGED_ACCOUNT,
+    _NEW_PAYMENT,
+    _CHANGED_PAYMENT,
+    _TRANSFER,
+    _REFUND,
+    _KEY,
 )
 _RARE: Final = "jsonb"
 
@@ -45,33 +54,54 @@ _encode: Final = msgspec.json.Encoder().encode
 SEPARATOR: Final = "\x1f"
 """Between texts: the server splits at a character twice as fast as it reads an array's text."""
 
+_SAME: Final = "\x1e"
+"""Before a value that every row has."""
+_MARKS: Final = "{" + _SAME
+"""Which no text may begin with that is to be split."""
+
 # Where texts cannot be split, they come as an array's text after all, known by its brace.
 _TEXTS: Final = (
-    "CASE WHEN starts_with({place}::text, '{{') THEN {place}::text::text[]"
+    "CASE WHEN starts_with({place}::text, E'\\x1e')"
+    " THEN array_fill({one}, ARRAY[{rows}::integer])"
+    " WHEN starts_with({place}::text, '{{') THEN {place}::text::text[]"
     " ELSE string_to_array({place}::text, E'\\x1f'{null}) END"
 )
-_READ: Final = {
-    "t": _TEXTS.replace("{null}", ""),
-    "T": _TEXTS.replace("{null}", ", ''"),
-    "y": "{place}::bytea[]",
-    "i": "{place}::text::bigint[]",
-    "I": "{place}::text::bigint[]",
-    "n": "{place}::text::integer[]",
-    "b": "{place}::text::boolean[]",
-}
-
-ARGUMENTS: Final = tuple(
-    form.format(place=f"${number}")
-    for number, form in enumerate(
-        (
-            *(f"{{place}}::{name}" for name in _HEADER),
-            *(_READ[letter] for letter in _ROWS if letter != "."),
-            f"{{place}}::{_RARE}",
-        ),
-        start=1,
-    )
+_NUMBERS: Final = (
+    "CASE WHEN starts_with({place}::text, '{{') THEN {place}::text::TYPE[]"
+    " ELSE array_fill(nullif({place}::text, '')::TYPE, ARRAY[{rows}::integer]) END"
 )
+READ: Final = {
+    "t": _TEXTS.replace("{null}", "").replace("{one}", "substr({place}::text, 2)"),
+    "T": _TEXTS.replace("{null}", ", ''").replace("{one}", "nullif(substr({place}::text, 2), '')"),
+    "y": "{place}::bytea[]",
+    "i": _NUMBERS.replace("TYPE", "bigint"),
+    "I": _NUMBERS.replace("TYPE", "bigint"),
+    "n": _NUMBERS.replace("TYPE", "integer"),
+    "b": _NUMBERS.replace("TYPE", "boolean"),
+}
+"""How a column of each letter is read from its parameter and the count of its table's rows."""
+
+
+def _arguments() -> Iterator[str]:
+    """Yield how each argument is made of the parameters; behind these come the counts of rows."""
+    letters = [(letter, table) for table, row in enumerate(_TABLES) for letter in row]
+    sent = [(letter, table) for letter, table in letters if letter != "."]
+    number = 0
+    for name in _HEADER:
+        number += 1
+        yield f"${number}::{name}"
+    counts = len(_HEADER) + len(sent) + 1
+    for letter, table in sent:
+        number += 1
+        yield READ[letter].format(place=f"${number}", rows=f"${counts + 1 + table}")
+    yield f"${counts}::{_RARE}"
+
+
+ARGUMENTS: Final = tuple(_arguments())
 """How apply_batch_v1 is given each argument, in its order."""
+
+PARAMETERS: Final = len(ARGUMENTS) + len(_TABLES)
+"""How many parameters they are made of."""
 
 
 def instant(time_us: int) -> datetime:
@@ -80,7 +110,7 @@ def instant(time_us: int) -> datetime:
 
 
 def arguments(ownership: Ownership, batch: Batch) -> list[Any]:
-    """Return the arguments of apply_batch_v1, in its order."""
+    """Return what the arguments of apply_batch_v1 are made of, in the order of the parameters."""
     # One that is older than the batch came from another shard; see `copied`.
     new_accounts = [
         row for expected, row in batch.accounts if not expected and row.created_at == batch.now
@@ -128,6 +158,15 @@ def arguments(ownership: Ownership, batch: Batch) -> list[Any]:
         )
         for key, fulfils in batch.keys
     ]
+    tables: tuple[Sequence[Sequence[Any]], ...] = (
+        new_accounts,
+        changed_accounts,
+        new_payments,
+        changed_payments,
+        batch.transfers,
+        batch.refunds,
+        keys,
+    )
     return [
         ownership.shard,
         ownership.epoch,
@@ -139,14 +178,13 @@ def arguments(ownership: Ownership, batch: Batch) -> list[Any]:
         batch.body,
         instant(batch.now),
         batch.buckets_version,
-        *_columns(new_accounts, _NEW_ACCOUNT),
-        *_columns(changed_accounts, _CHANGED_ACCOUNT),
-        *_columns(new_payments, _NEW_PAYMENT),
-        *_columns(changed_payments, _CHANGED_PAYMENT),
-        *_columns(batch.transfers, _TRANSFER),
-        *_columns(batch.refunds, _REFUND),
-        *_columns(keys, _KEY),
+        *[
+            column
+            for rows, row in zip(tables, _TABLES, strict=True)
+            for column in laid_out(rows, row)
+        ],
         rare(batch),
+        *map(len, tables),
     ]
 
 
@@ -236,18 +274,22 @@ def copied(batch: Batch) -> str | None:
     return _encode(found).decode()
 
 
-def _columns(records: Sequence[Sequence[Any]], letters: str) -> Iterator[Any]:
+def laid_out(records: Sequence[Sequence[Any]], letters: str) -> Iterator[Any]:
+    """Yield a table's columns as they are sent."""
     if not records:
         for letter in letters.replace(".", ""):
             yield () if letter == "y" else "{}"
         return
     for letter, column in zip(letters, zip(*records, strict=True), strict=True):
-        if letter == "t":
-            yield _texts(column)
-        elif letter == ".":
+        if letter == ".":
             continue
-        elif letter == "y":
+        first = column[0]
+        if letter == "y":
             yield column
+        elif first == column[-1] and column.count(first) == len(column):
+            yield _same(first, letter)
+        elif letter == "t":
+            yield _texts(column)
         elif letter == "b":
             yield "{" + ",".join("t" if value else "f" for value in column) + "}"
         elif letter == "T":
@@ -258,17 +300,24 @@ def _columns(records: Sequence[Sequence[Any]], letters: str) -> Iterator[Any]:
             yield "{" + ",".join(map(str, column)) + "}"
 
 
+def _same(value: Any, letter: str) -> str:
+    """Return a column that has this value in every row."""
+    if letter in "tT":
+        return _SAME + (value or "")
+    return "" if value is None else str(value)
+
+
 def _texts(column: Sequence[str]) -> str:
     joined = SEPARATOR.join(column)
     # Nothing at all would be no element instead of one that is empty.
-    if not joined or joined[0] == "{" or joined.count(SEPARATOR) != len(column) - 1:
+    if not joined or joined[0] in _MARKS or joined.count(SEPARATOR) != len(column) - 1:
         return text_array(column)
     return joined
 
 
 def _texts_or_null(column: Sequence[str | None]) -> str:
     joined = SEPARATOR.join([one or "" for one in column])
-    if not joined or joined[0] == "{" or joined.count(SEPARATOR) != len(column) - 1:
+    if not joined or joined[0] in _MARKS or joined.count(SEPARATOR) != len(column) - 1:
         return "{" + ",".join("NULL" if one is None else _quoted(one) for one in column) + "}"
     return joined
 

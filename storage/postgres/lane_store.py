@@ -164,7 +164,7 @@ _APPLY = f"SELECT apply_batch_v1({', '.join(columns.ARGUMENTS)})"
 # One statement, and so one commit.
 _APPLY_COPIED = f"""
 SELECT apply_batch_v1({", ".join(columns.ARGUMENTS)}),
-       apply_copied_v1(${len(columns.ARGUMENTS) + 1}::jsonb, $5, $9)
+       apply_copied_v1(${columns.PARAMETERS + 1}::jsonb, $5, $9)
 """
 
 _ACCOUNTS_IN = """
