@@ -4,8 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+from processor.cache import Cache
+from processor.domain import commands
+from processor.domain.needs import Place
+from processor.entries import QUEUE_FULL, Entry, Reply
 from processor.lane import Limits
 from processor.servicer import LaneServicer
+from processor.waiting import WaitingRoom
 from storage.memory import Database, MemoryLaneStore
 from tender.v1 import lane_pb2, payment_pb2
 from tests.lane import harness
@@ -79,3 +84,22 @@ async def test_commands_outside_of_rounds_are_let_in_whenever_there_is_room() ->
 
         assert FULL in await gateway.ask(0, 20)
         assert await gateway.ask(0, 2) == [UNKNOWN, UNKNOWN]
+
+
+async def test_behind_a_bulk_command_that_is_refused_none_of_its_message_is_taken() -> None:
+    replies: list[Reply] = []
+
+    def entry(number: int, size: int, *, bulk: bool) -> Entry:
+        command = commands.Void(commands.Principal("t", "", False), f"r{number}", f"pay_{number}")
+        return Entry(command, replies.append, size=size, bulk=bulk)
+
+    room = WaitingRoom(
+        Cache(100), Place("eu", "s1", None), lambda: 0, commands_max=100, bytes_max=1_000
+    )
+    large, refused = entry(1, 600, bulk=True), entry(2, 600, bulk=True)
+    overtaking, single = entry(3, 10, bulk=True), entry(4, 10, bulk=False)
+
+    room.admit_all([large, refused, overtaking, single])
+
+    assert list(room) == [large, single]
+    assert replies == [QUEUE_FULL, QUEUE_FULL]

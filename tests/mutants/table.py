@@ -288,6 +288,16 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
         "            elif False:\n",
         ("tests/lane/test_rounds.py::test_a_round_in_which_a_bulk_command_was_refused_is_over",),
     ),
+    "bulk-overtakes-in-its-message": Mutant(
+        "A bulk command is let in behind one of the same message that was refused.",
+        "processor/waiting.py",
+        "(entry.bulk and bulk_refused) or ",
+        "",
+        (
+            "tests/lane/test_rounds.py::"
+            "test_behind_a_bulk_command_that_is_refused_none_of_its_message_is_taken",
+        ),
+    ),
     "bulk-sent-again-too-early": Mutant(
         "What the lane refused is sent again while what came behind it is still under way.",
         "gateway/lane_client.py",
