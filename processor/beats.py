@@ -44,8 +44,9 @@ from processor.work import Decider
 BATCH_BYTES_MAX: Final = 1 << 20
 BATCH_SECONDS_TARGET: Final = 0.008
 """An apply takes about this long at most (R1); the count that fits is learned."""
-BATCH_COUNT_MIN: Final = 200
-"""Smaller ones cost more than they save, however busy the machine: 50 took twice the CPU."""
+BATCH_COUNT_MIN: Final = 300
+"""Smaller ones cost more than they save, however busy the machine: 50 took twice the CPU, and 200 a
+twentieth more. Only who allows more than these is taught how many fit."""
 HEARTBEAT_SECONDS: Final = 1.0
 """An idle lane checks that it still owns the shard this often."""
 FAILED_BATCHES_MAX: Final = 3
