@@ -143,8 +143,10 @@ def test_a_slow_disk_makes_pauses_longer_but_not_without_end() -> None:
 
 
 def batches(told: Told, made: WaitingRoom, callers_per_batch: int) -> list[tuple[int, int]]:
-    """Let a lane's batches take what waits, each for 1 ms and 0.1 ms per command, until the spike
-    is over; return of each how many callers and how many of the background it had."""
+    """Let batches take what waits, until no background is left; return what each had of both.
+
+    A batch takes 1 ms and 0.1 ms per command, of a clock that nothing else moves.
+    """
     share, now, number, taken = Background(), 100.0, 100_000, []
     while made.background_count:
         for _ in range(callers_per_batch):
@@ -212,7 +214,6 @@ async def test_callers_are_answered_while_a_spike_of_the_background_drains(
     assert not any(reply.reason for reply in replies)
     # A caller of whom the queue thought as of any other would have come behind all of it.
     assert answered_behind[0] > BACKGROUND // 2
-    assert sum(1 for left in answered_behind if left) >= 10
 
 
 async def test_the_background_ends_though_callers_never_pause(caller: Caller) -> None:
