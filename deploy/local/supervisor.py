@@ -41,8 +41,8 @@ def await_probe(probe: Callable[[], None], seconds_max: float) -> None:
         time.sleep(PROBE_PAUSE_SECONDS)
 
 
-BEHIND_PAYMENTS = 5
-"""Niceness of what need not be done before a payment is answered: a third of a share."""
+BEHIND_PAYMENTS = 7
+"""Niceness of what need not be done before a payment is answered: a fifth of a share."""
 
 
 @dataclass(frozen=True)

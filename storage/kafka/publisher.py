@@ -18,7 +18,7 @@ BUFFER_MESSAGES_MAX: Final = 200_000
 BUFFER_KILOBYTES_MAX: Final = 128 * 1024
 """Of librdkafka; the relay itself stops earlier."""
 
-LINGER_MS: Final = 15
+LINGER_MS: Final = 8
 """Batches of a few events cost a broker several times as much per event; 5 ms made such ones."""
 
 STALL_SECONDS_MAX: Final = 30.0
