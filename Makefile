@@ -17,8 +17,8 @@ down: compile ## Stop the embedded stack.
 jars: $(READY) ## Fetch Apache Kafka once, for tests and `tender up --kafka apache`, where Java and Maven are.
 	@$(BIN)/python -m deploy.local.kafka.jars
 
-test: compile jars ## Run the tests against real servers, and accidents under load; under twelve minutes.
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone" $(ARGS)
+test: compile jars ## Run the tests against real servers, and accidents under load; under ten minutes.
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not alone" $(ARGS)
 	$(BIN)/python -m pytest tests/faults/test_slice.py tests/faults/events/test_slice.py
 
 test-alone: compile jars ## Run what takes long and has the machine to itself: load, upgrades, accidents, mutants.
