@@ -6,7 +6,7 @@ read. Whatever goes wrong ends a session: the next one begins at the stored posi
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -127,22 +127,36 @@ class Relay:
 
     async def _publish(self, publisher: Publisher) -> None:
         position, idle = self._stored, IDLE_SECONDS_MIN
-        while not self._is_stopping:
-            rows = await self._journal.rows(position, ROWS_MAX)
-            for row in rows:
-                if row.seq != position + 1:
-                    raise Away(f"row {position + 1} of the journal is not there")
-                await self._publish_one(publisher, row)
-                position = row.seq
-            await self._tend(publisher)
-            if rows:
-                idle = IDLE_SECONDS_MIN
-                continue
-            await asyncio.sleep(idle)
-            idle = min(idle * 1.5, IDLE_SECONDS_MAX)
+        coming = self._begin_to_read(position)
+        try:
+            while not self._is_stopping:
+                rows = await coming
+                if rows:
+                    # The next ones are read while these are published.
+                    coming = self._begin_to_read(rows[-1].seq)
+                for row in rows:
+                    if row.seq != position + 1:
+                        raise Away(f"row {position + 1} of the journal is not there")
+                    await self._publish_one(publisher, row)
+                    position = row.seq
+                    await asyncio.sleep(0)
+                await self._tend(publisher)
+                if rows:
+                    idle = IDLE_SECONDS_MIN
+                    continue
+                await asyncio.sleep(idle)
+                idle = min(idle * 1.5, IDLE_SECONDS_MAX)
+                coming = self._begin_to_read(position)
+        finally:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
         while publisher.outstanding:
             await self._tend(publisher)
             await asyncio.sleep(FULL_SECONDS)
+
+    def _begin_to_read(self, position: int) -> asyncio.Task[Sequence[Row]]:
+        """Read what is behind a position, beside whatever else is done."""
+        return asyncio.create_task(self._journal.rows(position, ROWS_MAX))
 
     async def _publish_one(self, publisher: Publisher, row: Row) -> None:
         told = told_of(row)

@@ -62,6 +62,8 @@ class JournalSource:
         self._shard = shard
         self._application = f"tender-relay-{shard}"
         self._session: asyncpg.Connection[asyncpg.Record] | None = None
+        # A session takes one statement at a time, and rows are read while others are published.
+        self._turn = asyncio.Lock()
         self._epoch = 0
 
     async def open(self, owner: str) -> int:
@@ -98,7 +100,8 @@ class JournalSource:
     async def rows(self, after: int, limit: int) -> Sequence[Row]:
         """Return rows behind a position, in order. Raises Away."""
         with _away(self._shard):
-            found = await self._live.fetch(_ROWS, after, limit, timeout=STATEMENT_SECONDS_MAX)
+            async with self._turn:
+                found = await self._live.fetch(_ROWS, after, limit, timeout=STATEMENT_SECONDS_MAX)
         return [
             Row(self._shard, row["incarnation"], row["seq"], row["body"], row["created_at"])
             for row in found
@@ -107,16 +110,18 @@ class JournalSource:
     async def store(self, position: int) -> None:
         """Store a position, which also says that its owner lives. Raises Fenced or Away."""
         with _away(self._shard):
-            done = await self._live.execute(
-                _STORE, NAME, self._epoch, position, timeout=STATEMENT_SECONDS_MAX
-            )
+            async with self._turn:
+                done = await self._live.execute(
+                    _STORE, NAME, self._epoch, position, timeout=STATEMENT_SECONDS_MAX
+                )
         if done != "UPDATE 1":
             raise Fenced("another relay has taken the shard over")
 
     async def behind(self, position: int) -> Head:
         """Return what is behind a position. Raises Away."""
         with _away(self._shard):
-            row = await self._live.fetchrow(_BEHIND, position, timeout=STATEMENT_SECONDS_MAX)
+            async with self._turn:
+                row = await self._live.fetchrow(_BEHIND, position, timeout=STATEMENT_SECONDS_MAX)
         assert row is not None
         return Head(row["rows"], row["seconds"])
 
