@@ -2,6 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.installed
+# Three test files at a time, also on two cores: many wait more than they compute.
+TOGETHER := -n 3 --dist loadfile --no-loadscope-reorder
+# Tests start hundreds of processes, each of which would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo up down jars test test-alone faults faults-events compile clean-compiled check proto fmt lock load load-ui bench profile wheel clean
 
@@ -18,11 +22,12 @@ jars: $(READY) ## Fetch Apache Kafka once, for tests and `tender up --kafka apac
 	@$(BIN)/python -m deploy.local.kafka.jars
 
 test: compile jars ## Run the tests against real servers, and accidents under load; under ten minutes.
-	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not alone" $(ARGS)
-	$(BIN)/python -m pytest tests/faults/test_slice.py tests/faults/events/test_slice.py
+	$(BIN)/python -m pytest --phase short $(TOGETHER) $(ARGS)
+	$(BIN)/python -m pytest --phase faults
 
-test-alone: compile jars ## Run what takes long and has the machine to itself: load, upgrades, accidents, mutants.
-	$(BIN)/python -m pytest -m alone --ignore tests/faults/test_slice.py --ignore tests/faults/events/test_slice.py $(ARGS)
+test-alone: compile jars ## Run what takes long, then what has the machine to itself: upgrades, accidents, mutants, load.
+	$(BIN)/python -m pytest --phase long $(TOGETHER) $(ARGS)
+	$(BIN)/python -m pytest --phase alone $(ARGS)
 
 faults: compile ## Kill, pause and flush the parts of a large stack under load; `make faults ARGS="--seed 7 --faults 20"`.
 	$(BIN)/python -m tests.faults $(ARGS)

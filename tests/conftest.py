@@ -12,8 +12,9 @@ import asyncpg
 import pytest
 
 from deploy.local.kafka import java
-from deploy.local.stack import Stack, StackOptions
+from deploy.local.stack import Stack
 from tests.databases import Databases, with_database
+from tests.engines import options as engine_options
 from tests.kafka import brokers
 
 TEMPLATE = "shard_template"
@@ -30,11 +31,12 @@ class Shard:
 
 @pytest.fixture(scope="session")
 def engines() -> Iterator[Stack]:
-    """Postgres with a standby, Valkey and Kafka; no servers of ours."""
-    with tempfile.TemporaryDirectory(prefix="tender-test-") as folder:
-        options = StackOptions(data_dir=Path(folder), with_servers=False)
-        with Stack(options) as stack:
-            yield stack
+    """Postgres, Valkey and Kafka; no servers of ours."""
+    with (
+        tempfile.TemporaryDirectory(prefix="tender-test-") as folder,
+        Stack(engine_options(Path(folder))) as stack,
+    ):
+        yield stack
 
 
 @pytest.fixture(scope="session")

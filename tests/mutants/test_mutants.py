@@ -6,14 +6,18 @@ Two runs at a time, each a pytest of its own; the tests that kill must pass on t
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Final, NamedTuple
 from xml.etree import ElementTree
 
 import pytest
 
+from tests.engines import Lender
+from tests.kafka import brokers
 from tests.mutants import table
 
 RUNS_AT_ONCE: Final = 2
@@ -36,15 +40,20 @@ class Outcome(NamedTuple):
     shown: str
 
 
-def run(targets: tuple[str, ...], mutant: str, report: Path) -> Outcome:
+def run(
+    targets: tuple[str, ...], mutant: str, report: Path, given: Callable[[], Mapping[str, str]]
+) -> Outcome:
     """Run once, and once more after an error: another stack may have taken a port meanwhile."""
-    outcome = run_once(targets, mutant, report)
-    return run_once(targets, mutant, report) if outcome.errors else outcome
+    outcome = run_once(targets, mutant, report, given())
+    return run_once(targets, mutant, report, given()) if outcome.errors else outcome
 
 
-def run_once(targets: tuple[str, ...], mutant: str, report: Path) -> Outcome:
+def run_once(
+    targets: tuple[str, ...], mutant: str, report: Path, given: Mapping[str, str]
+) -> Outcome:
+    """Run with `given` in the environment."""
     options = ["-x", "-q", "-p", "no:cacheprovider", f"--junit-xml={report}"]
-    environment = dict(os.environ)
+    environment = {**os.environ, **given}
     if mutant:
         environment["TENDER_MUTANT"] = mutant
         options += ["-p", "tests.plugins.mutant", "-o", f"timeout={TEST_SECONDS_MAX}"]
@@ -67,18 +76,48 @@ def run_once(targets: tuple[str, ...], mutant: str, report: Path) -> Outcome:
 
 
 @pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+    """Tell of one Apache Kafka for all: it starts more slowly than a mutant dies."""
+    with brokers.shared(tmp_path_factory.mktemp("kafka")) as running:
+        yield {brokers.GIVEN: running.bootstrap} if running.is_durable else {}
+
+
+@pytest.fixture(scope="module")
+def lenders(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SimpleQueue[Lender]"]:
+    """Engines for each run under way, taken by who needs them and put back."""
+    free: SimpleQueue[Lender] = SimpleQueue()
+    with ExitStack() as running:
+        for number in range(RUNS_AT_ONCE):
+            data = tmp_path_factory.mktemp(f"engines{number}")
+            free.put(running.enter_context(Lender.running(data)))
+        yield free
+
+
+@pytest.fixture(scope="module")
 def outcomes(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    lenders: "SimpleQueue[Lender]",
+    broker: Mapping[str, str],
 ) -> Iterator[dict[str, "Future[Outcome]"]]:
     """Every run that this session asks for, under way or done."""
     folder = tmp_path_factory.mktemp("mutants")
     asked = [item.name for item in request.session.items if item.path == request.path]
+
+    def run_altered(killers: tuple[str, ...], mutant: str, report: Path) -> Outcome:
+        lender = lenders.get()
+        try:
+            return run(killers, mutant, report, lambda: {**lender.environment(), **broker})
+        finally:
+            lenders.put(lender)
+
     with ThreadPoolExecutor(RUNS_AT_ONCE) as pool:
-        started = {UNALTERED: pool.submit(run, tuple(TARGETS), "", folder / "unaltered.xml")}
+        report = folder / "unaltered.xml"
+        started = {UNALTERED: pool.submit(run, tuple(TARGETS), "", report, lambda: broker)}
         for name, mutant in table.MUTANTS.items():
             if any(f"[{name}]" in one for one in asked):
                 report = folder / f"{name}.xml"
-                started[name] = pool.submit(run, mutant.killers, name, report)
+                started[name] = pool.submit(run_altered, mutant.killers, name, report)
         yield started
 
 
