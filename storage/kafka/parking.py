@@ -24,8 +24,6 @@ SETTINGS: Final[Mapping[str, object]] = {
     "enable.idempotence": True,
     "message.max.bytes": MESSAGE_BYTES_MAX,
     "socket.timeout.ms": TIMEOUT_MS,
-    # A topic that is missing is told as such, and not as brokers that do not answer.
-    "topic.metadata.propagation.max.ms": TIMEOUT_MS // 2,
     "compression.type": "lz4",
     "linger.ms": 5,
     # Reported by each message; and our logs are JSON.
@@ -40,7 +38,13 @@ class KafkaParking:
 
     def __init__(self, configuration: Mapping[str, Any], *, timeout_ms: int = TIMEOUT_MS) -> None:
         """`configuration` is how to reach the brokers."""
-        self._configuration = {**configuration, **SETTINGS, "message.timeout.ms": timeout_ms}
+        self._configuration = {
+            **configuration,
+            **SETTINGS,
+            "message.timeout.ms": timeout_ms,
+            # A topic that is missing is told as such, and not as brokers that do not answer.
+            "topic.metadata.propagation.max.ms": timeout_ms // 2,
+        }
         self._flush_seconds_max = timeout_ms / 1_000 + FLUSH_SECONDS_MORE
         self._producer: Producer | None = None
         self._worker = Worker("kafka-parking")

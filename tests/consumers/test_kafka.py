@@ -12,7 +12,7 @@ from processor.consumers.letters import Letter, Mark
 from processor.consumers.loop import Consumer
 from storage.kafka.consumer import KafkaSource, opener
 from storage.kafka.dead_letters import DeadLetters
-from storage.kafka.parking import MESSAGE_BYTES_MAX, KafkaParking
+from storage.kafka.parking import MESSAGE_BYTES_MAX, TIMEOUT_MS, KafkaParking
 from storage.postgres.inbox import PostgresInbox
 from tender.v1 import event_pb2
 from tests.consumers.conftest import PARTITIONS, QUICK, Office, eventually, publish, running
@@ -21,6 +21,7 @@ from tests.consumers.member import QUICKLY
 from tests.kafka import brokers
 
 ENTITIES = 12
+IMPATIENT_MS = 3_000
 NOBODY: frozenset[Partition] = frozenset()
 
 
@@ -40,14 +41,16 @@ class Members:
         self._office = office
         self.sources: list[KafkaSource] = []
 
-    def new(self, handler: Bookkeeper) -> Consumer[event_pb2.Event, Connection]:
-        """Return a consumer to run."""
+    def new(
+        self, handler: Bookkeeper, *, parking_ms: int = TIMEOUT_MS
+    ) -> Consumer[event_pb2.Event, Connection]:
+        """Return a consumer to run, that waits so long for a letter to be parked."""
         open_source = opener(self._brokers, f"group-{self._topic}", [self._topic])
         return Consumer(
             handler,
             self._remembering(open_source),
             PostgresInbox(self._office.url, handler.name),
-            KafkaParking({"bootstrap.servers": self._bootstrap}),
+            KafkaParking({"bootstrap.servers": self._bootstrap}, timeout_ms=parking_ms),
             READ,
             limits=QUICK,
         )
@@ -223,8 +226,8 @@ async def test_a_missing_dead_letter_topic_holds_its_partition_alone_until_it_is
 ) -> None:
     topic = f"{topic_prefix}payments"
     durable_kafka.make_topics(topic, partitions=PARTITIONS)
-    consumer = Members(durable_kafka.bootstrap, topic, office).new(Bookkeeper())
     bootstrap = durable_kafka.bootstrap
+    consumer = Members(bootstrap, topic, office).new(Bookkeeper(), parking_ms=IMPATIENT_MS)
     publish(bootstrap, topic, [Sent(b"k", b"junk", []), sent(event(1))], partition=0)
     publish(bootstrap, topic, [sent(event(2, entity="pay_2"))], partition=1)
 
@@ -314,7 +317,7 @@ async def test_letters_that_no_broker_takes_are_told_each_with_its_topic(topic: 
 
 
 async def test_parking_goes_on_once_the_broker_is_back(own_kafka: brokers.ApacheKafka) -> None:
-    parking = KafkaParking({"bootstrap.servers": own_kafka.bootstrap}, timeout_ms=5_000)
+    parking = KafkaParking({"bootstrap.servers": own_kafka.bootstrap}, timeout_ms=IMPATIENT_MS)
     before = await parking.park([letter("payments")])
     own_kafka.kill()
     meanwhile = await parking.park([letter("payments", offset=8)])

@@ -5,6 +5,7 @@ them at the end; xdist keeps that order with --no-loadscope-reorder. What other 
 even imported. Without --phase everything is run.
 """
 
+import functools
 from pathlib import Path
 from typing import Final
 
@@ -50,12 +51,12 @@ FILES: Final = {
         "loadtest/test_failures.py",
         "acceptance/test_lanes_takeover.py",
         "consumers/test_kafka.py",
+        "benchmarks/test_command.py",
         "intake/test_accidents.py",
         "consumers/test_crashes.py",
         "observability/test_accidents.py",
         "docs/test_walk.py",
         "acceptance/test_moves.py",
-        "acceptance/test_faults_servers.py",
         "kafka/test_apache.py",
         "acceptance/test_lanes_handover.py",
         "acceptance/test_shards.py",
@@ -68,16 +69,16 @@ FILES: Final = {
         "services/webhooks/test_crashes.py",
         "acceptance/test_faults_postgres.py",
         "acceptance/test_leaks.py",
+        "benchmarks/test_mutant.py",
         "benchmarks/test_reporting.py",
         "loadtest/test_ui.py",
         "services/notifications/test_crashes.py",
         "services/reporting/test_rebuild.py",
     ),
     ALONE: (
+        "acceptance/test_faults_servers.py",
         "acceptance/test_held_lane.py",
         "acceptance/test_overload.py",
-        "benchmarks/test_command.py",
-        "benchmarks/test_mutant.py",
         "benchmarks/test_shards_run.py",
         "loadtest/test_scenarios.py",
         "cache/test_stack.py",
@@ -117,6 +118,7 @@ def _is_one(path: Path, files: tuple[str, ...]) -> bool:
     return path.as_posix().endswith(files)
 
 
+@functools.cache
 def _place(path: Path) -> int:
     files = FILES[phase(path)]
     return next((n for n, file in enumerate(files) if _is_one(path, (file,))), len(files))
