@@ -99,8 +99,10 @@ class DirectoryServicer(directory_pb2_grpc.DirectoryServiceServicer):
         with directory.watched() as changed:
             while True:
                 changed.clear()
+                # What changes while this is sent is told next, also if it is the last.
+                is_last = directory.closed
                 yield directory.known()
-                if directory.closed:
+                if is_last:
                     return
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(SIGN_OF_LIFE_SECONDS):
