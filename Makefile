@@ -23,7 +23,7 @@ jars: $(READY) ## Fetch Apache Kafka once, for tests and `tender up --kafka apac
 
 test: compile jars ## Run the tests against real servers, and accidents under load; under ten minutes.
 	$(BIN)/python -m pytest --phase short $(TOGETHER) $(ARGS)
-	$(BIN)/python -m pytest --phase faults -n 2 --dist loadfile
+	$(BIN)/python -m pytest --phase faults
 
 test-alone: compile jars ## Run what takes long, then what has the machine to itself: upgrades, accidents, mutants, load.
 	$(BIN)/python -m pytest --phase long $(TOGETHER) $(ARGS)
