@@ -16,8 +16,16 @@ from processor.domain.payments import HOLDING, Payment, Refund
 from processor.domain.view import Item, Key, Position
 from processor.ports import Loaded
 
-_EVICTED_SHARE: Final = 10
-"""One in so many leaves when the bound is passed, so that it is not passed again at once."""
+EVICTED_AT_ONCE: Final = 2_000
+"""So many more leave than the bound asks for, or a tenth of it, so that it is not passed again at
+once. Few, for the lane stands still meanwhile: a thousand take about a millisecond."""
+
+ACCOUNTS_WEIGHT: Final = 4
+KEYS_WEIGHT: Final = 2
+PAYMENTS_WEIGHT: Final = 2
+OTHERS_WEIGHT: Final = 1
+"""By which the kinds share the bound. A payment and its key are seldom asked for again, and two of
+them come with every command; without its accounts a command waits for a look-up."""
 
 
 class Holds:
@@ -241,7 +249,7 @@ class Cache:
 
     def forget_all(self) -> None:
         """Start empty: another owner may have written."""
-        for values in self._all():
+        for values, _ in self._weighed():
             values.clear()
         self._sent.clear()
         self._received.clear()
@@ -249,41 +257,47 @@ class Cache:
         self._holds.clear()
 
     def evict(self, spared: Callable[[], AbstractSet[Item]]) -> None:
-        """Shrink once the bound is passed, sparing what is still needed."""
-        count = len(self)
-        if count <= self._items_max:
+        """Shrink once the bound is passed, sparing what is still needed.
+
+        What has most of the bound for its weight makes the room, what is next only if that had not
+        enough: merchants are few and in every payment's way.
+        """
+        surplus = len(self) - self._items_max
+        if surplus <= 0:
             return
+        surplus += min(EVICTED_AT_ONCE, self._items_max // 10)
         needed: dict[int, set[Any]] = {}
         for item in spared():
             values, name = self._place(item)
             needed.setdefault(id(values), set()).add(name)
-        # Merchants are few and in every payment's way; what is many makes the room.
-        floor = count // (2 * _EVICTED_SHARE)
-        for values in self._all():
-            if len(values) > floor:
-                self._evict_from(values, needed.get(id(values), set()))
+        shares = [(len(values) / weight, values) for values, weight in self._weighed()]
+        shares.sort(key=_share, reverse=True)
+        for _, values in shares:
+            surplus -= self._evict_from(values, needed.get(id(values), set()), surplus)
+            if surplus <= 0:
+                return
 
-    def _evict_from(self, values: dict[Any, Any], needed: set[Any]) -> None:
-        surplus = len(values) // _EVICTED_SHARE + 1
+    def _evict_from(self, values: dict[Any, Any], needed: set[Any], count_max: int) -> int:
         leaving: list[Any] = []
         for name in values:
             if name not in needed:
                 leaving.append(name)
-                if len(leaving) == surplus:
+                if len(leaving) == count_max:
                     break
         for name in leaving:
             del values[name]
             if values is self._accounts:
                 self._holds.pop(name, None)
+        return len(leaving)
 
-    def _all(self) -> tuple[dict[Any, Any], ...]:
+    def _weighed(self) -> tuple[tuple[dict[Any, Any], int], ...]:
         return (
-            self._accounts,
-            self._payments,
-            self._merchants,
-            self._references,
-            self._keys,
-            self._refunds,
+            (self._accounts, ACCOUNTS_WEIGHT),
+            (self._payments, PAYMENTS_WEIGHT),
+            (self._merchants, OTHERS_WEIGHT),
+            (self._references, OTHERS_WEIGHT),
+            (self._keys, KEYS_WEIGHT),
+            (self._refunds, OTHERS_WEIGHT),
         )
 
     def _place(self, item: Item) -> tuple[dict[Any, Any], Any]:
@@ -306,3 +320,7 @@ class Cache:
                 return self._received, item.id
             case "copy":
                 return self._copies, item.id
+
+
+def _share(shared: tuple[float, dict[Any, Any]]) -> float:
+    return shared[0]
