@@ -1,4 +1,4 @@
-"""What leaves the lane's memory when it is full: what the next commands are least likely to need."""
+"""What leaves the lane's memory when it is full: what the next commands need least."""
 
 import random
 from collections.abc import Iterable
