@@ -63,7 +63,7 @@ class LaneClient:
         tenant_max: int = 0,
         redirect: Redirect | None = None,
     ) -> None:
-        """`find` returns the channel to the lane; without a shard's name there is only one.
+        """`find` returns the way to the lane; without a shard's name there is only one.
 
         `redirect` is given each command whose bucket the lane does not own.
         `tenant_max` bounds what one tenant has in flight; 0 leaves it without a bound.

@@ -7,10 +7,11 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias
 
 import grpc
 
+from gateway.lane_pipe import LanePipe, PipeAddress, PipeEnded, PipeRefused, open_pipe
 from kit import internal_auth, logs, metrics, serving
 from tender.v1 import lane_pb2
 
@@ -46,8 +47,16 @@ else:  # At run time they cannot be subscripted.
     Stream = grpc.aio.StreamStreamCall
     Execute = grpc.aio.StreamStreamMultiCallable
 
-Find = Callable[[], grpc.aio.Channel | None]
-"""Returns the channel to the processor that holds the lane; None while nobody is known to."""
+
+class Way(NamedTuple):
+    """How a processor is reached: by gRPC, and by a pipe if it takes any."""
+
+    channel: grpc.aio.Channel
+    pipe: PipeAddress | None = None
+
+
+Find = Callable[[], Way | None]
+"""Returns the way to the processor that holds the lane; None while nobody is known to."""
 
 
 class StreamEnded(Exception):
@@ -59,7 +68,7 @@ class StreamSilent(Exception):
 
 
 class LaneMoved(Exception):
-    """Another processor holds the lane now."""
+    """Another processor holds the lane now, or it is reached in another way."""
 
 
 class LaneAway(Exception):
@@ -74,6 +83,9 @@ _BROKEN: Final = (
     StreamSilent,
     LaneMoved,
     LaneAway,
+    PipeEnded,
+    PipeRefused,
+    OSError,
     TimeoutError,
 )
 
@@ -108,6 +120,8 @@ class LaneStream:
         """Without a shard's name a processor's only lane is meant."""
         self._owner = owner
         self._find = find
+        self._token = token
+        self._shard = shard
         self._metadata = (
             *internal_auth.metadata(token),
             *(((SHARD_KEY, shard),) if shard else ()),
@@ -158,10 +172,36 @@ class LaneStream:
 
     async def _use_one(self) -> None:
         self._looks_again.clear()
-        channel = self._find()
-        if channel is None:
+        way = self._find()
+        if way is None:
             raise LaneAway
-        execute: Execute = channel.stream_stream(
+        if way.pipe is not None:
+            await self._use_pipe(way, way.pipe)
+        else:
+            await self._use_grpc(way)
+
+    async def _use_pipe(self, way: Way, address: PipeAddress) -> None:
+        pipe: LanePipe | None = None
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._watch_for_move(way))
+                pipe = await open_pipe(
+                    address,
+                    self._token,
+                    self._shard,
+                    receive_bytes_max=RECEIVE_BYTES_MAX,
+                    deliver=self._deliver,
+                )
+                self._note_connected()
+                group.create_task(self._write(pipe))
+                group.create_task(pipe.ended())
+                await self._watch_for_silence()
+        finally:
+            if pipe is not None:
+                pipe.abort()
+
+    async def _use_grpc(self, way: Way) -> None:
+        execute: Execute = way.channel.stream_stream(
             _EXECUTE,
             request_serializer=lane_pb2.ExecuteRequest.SerializeToString,
             response_deserializer=lane_pb2.ExecuteResponse.FromString,
@@ -169,7 +209,7 @@ class LaneStream:
         stream = execute(metadata=self._metadata)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._watch_for_move(channel))
+                group.create_task(self._watch_for_move(way))
                 async with asyncio.timeout(_CONNECT_SECONDS_MAX):
                     await stream.wait_for_connection()
                 self._note_connected()
@@ -204,7 +244,7 @@ class LaneStream:
             self._last_failure = failure
             _log.warning("lane_disconnected", failure=failure, in_flight=self._owner.in_flight)
 
-    async def _write(self, stream: Stream) -> None:
+    async def _write(self, stream: Stream | LanePipe) -> None:
         """Send at once when it is quiet, and under load what a millisecond brings together."""
         owner, sent_at = self._owner, 0.0
         while True:
@@ -232,16 +272,19 @@ class LaneStream:
                 # The end of the stream; its status says why unless it ended well.
                 code = await stream.code()
                 raise StreamEnded(code.name)
-            if response.outcomes:
-                self._has_answered = True
-                self._unheard_since = None
-            self._owner.deliver(response)
+            self._deliver(response)
 
-    async def _watch_for_move(self, channel: grpc.aio.Channel) -> None:
+    def _deliver(self, response: lane_pb2.ExecuteResponse) -> None:
+        if response.outcomes:
+            self._has_answered = True
+            self._unheard_since = None
+        self._owner.deliver(response)
+
+    async def _watch_for_move(self, way: Way) -> None:
         while True:
             await self._looks_again.wait()
             self._looks_again.clear()
-            if self._find() not in (None, channel):
+            if self._find() not in (None, way):
                 self._looks_again.set()  # There is no reason to wait before going there.
                 raise LaneMoved
 
@@ -264,5 +307,7 @@ def _failure_name(error: Exception) -> str:
             return error.code().name
         case StreamEnded():
             return f"ENDED_{error}"
+        case PipeRefused():
+            return f"REFUSED_{error}"
         case _:
             return type(error).__name__

@@ -11,6 +11,7 @@ from gateway.commands import Command
 from gateway.detours import Detours
 from gateway.errors import Refused
 from gateway.lane_client import LaneClient
+from gateway.lane_stream import Way
 from gateway.topology import Topology
 from kit import metrics
 
@@ -85,15 +86,15 @@ class Lanes:
             self._start(shard, client)
         return client
 
-    def _find(self, shard: str) -> grpc.aio.Channel | None:
+    def _find(self, shard: str) -> Way | None:
         holder = self._topology.holder(shard)
-        if holder is not None:
-            return self._channels[holder]
-        if shard:
-            return None
-        # Nobody said anything: with one lane any processor may have it, so each has its turn.
-        self._turn += 1
-        return list(self._channels.values())[self._turn % len(self._channels)]
+        if holder is None:
+            if shard:
+                return None
+            # Nobody said anything: with one lane any processor may have it, so each has its turn.
+            self._turn += 1
+            holder = list(self._channels)[self._turn % len(self._channels)]
+        return Way(self._channels[holder], self._topology.pipe(holder))
 
     def look_again(self) -> None:
         """The topology has changed."""

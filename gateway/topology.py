@@ -1,9 +1,12 @@
 """Which shard has which bucket, and which processor holds each shard's lane, as last heard."""
 
+import contextlib
 from collections.abc import Mapping
 
 from gateway.errors import Refused
+from gateway.lane_pipe import PipeAddress
 from gateway.routing import Place
+from kit import addresses
 from kit.shard_map import ShardMap
 from tender.v1 import directory_pb2
 
@@ -21,12 +24,15 @@ class Topology:
         self._homes: Mapping[str, str] = {}
         # By processor, the epochs of the lanes that it holds.
         self._held: dict[str, Mapping[str, int]] = {}
+        # By processor, and kept while it is not heard: mostly it comes back where it was.
+        self._pipes: dict[str, PipeAddress] = {}
 
     def hear(self, target: str, said: directory_pb2.WatchResponse) -> bool:
         """Take note of what a processor says; return whether that changes anything."""
         held = {lane.shard: lane.epoch for lane in said.lanes}
         changed = self._held.get(target) != held
         self._held[target] = held
+        changed |= self._hear_pipe(target, said.pipe_port)
         if said.HasField("shard_map") and said.shard_map.version > self._version:
             shard_map = ShardMap.from_message(said.shard_map)
             self._version = shard_map.version
@@ -35,6 +41,17 @@ class Topology:
             self.regions = frozenset(place.partition("/")[0] for place in self._homes)
             changed = True
         return changed
+
+    def _hear_pipe(self, target: str, port: int) -> bool:
+        before = self._pipes.pop(target, None)
+        if port:
+            with contextlib.suppress(ValueError):  # A name that only gRPC resolves: no pipe.
+                self._pipes[target] = PipeAddress(addresses.host_and_port(target)[0], port)
+        return self._pipes.get(target) != before
+
+    def pipe(self, target: str) -> PipeAddress | None:
+        """Return where a processor takes pipes in, as it said last; None if it takes none."""
+        return self._pipes.get(target)
 
     def lose(self, target: str) -> bool:
         """Forget the lanes of a processor that is not heard any more; return whether it had any."""

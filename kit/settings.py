@@ -274,6 +274,11 @@ class ProcessorSettings(Settings):
     )
     kafka_bootstrap: str = Field("", description="Kafka brokers; empty means without.")
     processor_listen: Address = Field("127.0.0.1:50052", description="Where gateways connect.")
+    processor_pipe_listen: Annotated[Address | None, BeforeValidator(_none_if_empty)] = Field(
+        None,
+        description="Where gateways may bring commands at less cost than by gRPC, on the same host "
+        "as they know it by; empty means by gRPC alone, port 0 any free one.",
+    )
     metrics_listen: Address = Field(
         "127.0.0.1:9465", description="Where Prometheus finds /metrics and /healthz."
     )

@@ -25,6 +25,8 @@ class Directory:
 
     def __init__(self, processor: str) -> None:
         self._processor = processor
+        # Where gateways' pipes are taken in; 0 for nowhere.
+        self.pipe_port = 0
         self._map: directory_pb2.ShardMap | None = None
         self._epochs: dict[str, int] = {}
         self._watchers: set[asyncio.Event] = set()
@@ -61,7 +63,11 @@ class Directory:
             for shard, epoch in self._epochs.items()
         ]
         return directory_pb2.WatchResponse(
-            processor=self._processor, shard_map=self._map, lanes=lanes, leaving=self._leaving
+            processor=self._processor,
+            shard_map=self._map,
+            lanes=lanes,
+            leaving=self._leaving,
+            pipe_port=self.pipe_port,
         )
 
     @contextlib.contextmanager

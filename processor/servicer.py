@@ -32,7 +32,7 @@ LOOK_SECONDS: Final = 0.1
 """How soon a gateway learns that it has to look for a lane elsewhere."""
 
 
-class _Outbox:
+class Outbox:
     """Answers on their way to one gateway."""
 
     def __init__(self, lane: Lane, shard: str) -> None:
@@ -88,8 +88,12 @@ class _Outbox:
             self.filled.clear()
         return _response(taken, incarnation) if taken or is_news else None
 
+    @property
+    def is_full(self) -> bool:
+        return len(self.answers) >= OUTBOX_MAX
+
     async def room(self) -> None:
-        while len(self.answers) >= OUTBOX_MAX:
+        while self.is_full:
             self.drained.clear()
             await self.drained.wait()
 
@@ -101,7 +105,7 @@ class LaneServicer(lane_pb2_grpc.LaneServiceServicer):
         """`shared` with other processors, lanes are waited for in the gateway and not here."""
         self._lanes = lanes
         self._shared = shared
-        self._outboxes: set[_Outbox] = set()
+        self._outboxes: set[Outbox] = set()
 
     async def run(self) -> None:
         """End the streams of lanes that are gone, until cancelled.
@@ -127,22 +131,35 @@ class LaneServicer(lane_pb2_grpc.LaneServiceServicer):
             if outbox.lane is lane:
                 outbox.close()
 
+    def open(self, shard: str) -> Outbox | None:
+        """Begin to answer a gateway that names a shard, or none; None if the lane is not held.
+
+        `leave` ends it, whatever it was.
+        """
+        lane = hosting.part_of(self._lanes, shard)
+        if lane is None or lane.is_elsewhere or (shard and lane.is_away):
+            return None
+        if self._shared and not lane.is_open:
+            # Another one may open it first.
+            return None
+        outbox = Outbox(lane, shard)
+        self._outboxes.add(outbox)
+        outbox.look()
+        return outbox
+
+    def leave(self, outbox: Outbox) -> None:
+        """Answer a gateway no more; its commands run on."""
+        self._outboxes.discard(outbox)
+
     async def Execute(
         self,
         request_iterator: AsyncIterator[lane_pb2.ExecuteRequest],
         context: serving.Context,
     ) -> AsyncIterator[lane_pb2.ExecuteResponse]:
         """Answer every command once, in any order; say at once which incarnation the lane has."""
-        shard = _named_shard(context)
-        lane = hosting.part_of(self._lanes, shard)
-        if lane is None or lane.is_elsewhere or (shard and lane.is_away):
+        outbox = self.open(_named_shard(context))
+        if outbox is None:
             await context.abort(grpc.StatusCode.UNAVAILABLE, hosting.NOT_HELD)
-        if self._shared and not lane.is_open:
-            # Another one may open it first.
-            await context.abort(grpc.StatusCode.UNAVAILABLE, hosting.NOT_HELD)
-        outbox = _Outbox(lane, shard)
-        self._outboxes.add(outbox)
-        outbox.look()
         reader = asyncio.create_task(self._read(request_iterator, outbox))
         try:
             while True:
@@ -153,7 +170,7 @@ class LaneServicer(lane_pb2_grpc.LaneServiceServicer):
                 elif outbox.closed:
                     return
         finally:
-            self._outboxes.discard(outbox)
+            self.leave(outbox)
             reader.cancel()
 
     async def Carry(
@@ -192,41 +209,41 @@ class LaneServicer(lane_pb2_grpc.LaneServiceServicer):
         """Return what a shard owns."""
         return await handover.owned(self._lanes, request, context)
 
-    async def _read(
-        self, requests: AsyncIterator[lane_pb2.ExecuteRequest], outbox: _Outbox
-    ) -> None:
+    async def _read(self, requests: AsyncIterator[lane_pb2.ExecuteRequest], outbox: Outbox) -> None:
         try:
             async for request in requests:
-                self._submit_all(request, outbox)
+                submit_all(request, outbox)
                 await outbox.room()
         finally:
             outbox.close()
 
-    def _submit_all(self, request: lane_pb2.ExecuteRequest, outbox: _Outbox) -> None:
-        now = time.monotonic()
-        principal: Principal | None = None
-        bulk_round = request.bulk_round
-        entries: list[Entry] = []
-        for command in request.commands:
-            if command.HasField("principal"):
-                principal = translate.principal(command.principal)
-            if not bulk_round or not command.bulk:
-                reply = functools.partial(outbox.put, command.correlation_id)
-            elif bulk_round <= outbox.bulk_round_refused:
-                # Let in, it would overtake one that its gateway sends again.
-                outbox.put(command.correlation_id, QUEUE_FULL)
-                continue
-            else:
-                reply = functools.partial(outbox.put_bulk, bulk_round, command.correlation_id)
-            try:
-                if principal is None:
-                    raise ValueError("a command without a principal")
-                entries.append(translate.entry(command, principal, reply, now))
-            except (DecodeError, ValueError, KeyError) as error:
-                # The gateway validates what it sends, so this is a mistake of ours.
-                name = translate.METHOD_NAMES.get(command.method, "UNKNOWN")
-                reply(untranslatable(name, error))
-        outbox.lane.submit_all(entries)
+
+def submit_all(request: lane_pb2.ExecuteRequest, outbox: Outbox) -> None:
+    """Let the lane have the commands of a message; what comes of them goes into the outbox."""
+    now = time.monotonic()
+    principal: Principal | None = None
+    bulk_round = request.bulk_round
+    entries: list[Entry] = []
+    for command in request.commands:
+        if command.HasField("principal"):
+            principal = translate.principal(command.principal)
+        if not bulk_round or not command.bulk:
+            reply = functools.partial(outbox.put, command.correlation_id)
+        elif bulk_round <= outbox.bulk_round_refused:
+            # Let in, it would overtake one that its gateway sends again.
+            outbox.put(command.correlation_id, QUEUE_FULL)
+            continue
+        else:
+            reply = functools.partial(outbox.put_bulk, bulk_round, command.correlation_id)
+        try:
+            if principal is None:
+                raise ValueError("a command without a principal")
+            entries.append(translate.entry(command, principal, reply, now))
+        except (DecodeError, ValueError, KeyError) as error:
+            # The gateway validates what it sends, so this is a mistake of ours.
+            name = translate.METHOD_NAMES.get(command.method, "UNKNOWN")
+            reply(untranslatable(name, error))
+    outbox.lane.submit_all(entries)
 
 
 def _named_shard(context: serving.Context) -> str:

@@ -50,6 +50,7 @@ def processor_environment(
         several
         | named
         | {
+            "TENDER_PROCESSOR_PIPE_LISTEN": "127.0.0.1:0",
             "TENDER_DATABASE_URL": database_url,
             "TENDER_QUERY_DATABASE_URL": query_url,
             "TENDER_REPLICA_DATABASE_URLS": ",".join(standbys),

@@ -17,6 +17,7 @@ from processor.directory import Directory, DirectoryServicer
 from processor.keeper import Keeper
 from processor.lane import Lane, Limits
 from processor.peers import NearestPeers, RemotePeers
+from processor.pipes import LanePipes
 from processor.ports import Peers
 from processor.queries import QueryServicer
 from processor.servicer import LaneServicer
@@ -85,6 +86,9 @@ async def serve(
     directory_pb2_grpc.add_DirectoryServiceServicer_to_server(DirectoryServicer(directory), server)
     health.add_to(server)
     port = serving.bind(server, processor.processor_listen)
+    pipes = LanePipes(streams, processor.internal_token())
+    if processor.processor_pipe_listen is not None:
+        directory.pipe_port = await pipes.listen(processor.processor_pipe_listen)
     metrics_server = metrics.serve(processor.metrics_listen, lambda: health.is_serving)
     keeper = Keeper(
         processor.lane_owner,
@@ -112,6 +116,7 @@ async def serve(
             "processor_started",
             listen=processor.processor_listen,
             port=port,
+            pipe_port=directory.pipe_port,
             metrics_port=metrics_server.port,
             shards=sorted(lanes),
             compiled=COMPILED,
@@ -125,6 +130,7 @@ async def serve(
         directory.note_leaving()
         await keeper.stop(running, processor.drain_seconds)
         directory.close()
+        await pipes.stop(max(stop_by - time.monotonic(), 0.0))
         await server.stop(max(stop_by - time.monotonic(), 0.0))
         for task in watching:
             task.cancel()

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19tender/v1/directory.proto\x12\ttender.v1\"\x0e\n\x0cWatchRequest\"\x7f\n\rWatchResponse\x12\x11\n\tprocessor\x18\x01 \x01(\t\x12&\n\tshard_map\x18\x02 \x01(\x0b\x32\x13.tender.v1.ShardMap\x12\"\n\x05lanes\x18\x03 \x03(\x0b\x32\x13.tender.v1.HeldLane\x12\x0f\n\x07leaving\x18\x04 \x01(\x08\"C\n\x08ShardMap\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12&\n\x06ranges\x18\x02 \x03(\x0b\x32\x16.tender.v1.BucketRange\"W\n\x0b\x42ucketRange\x12\x0e\n\x06region\x18\x01 \x01(\t\x12\x14\n\x0c\x66irst_bucket\x18\x02 \x01(\x05\x12\x13\n\x0blast_bucket\x18\x03 \x01(\x05\x12\r\n\x05shard\x18\x04 \x01(\t\"(\n\x08HeldLane\x12\r\n\x05shard\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x32P\n\x10\x44irectoryService\x12<\n\x05Watch\x12\x17.tender.v1.WatchRequest\x1a\x18.tender.v1.WatchResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19tender/v1/directory.proto\x12\ttender.v1\"\x0e\n\x0cWatchRequest\"\x92\x01\n\rWatchResponse\x12\x11\n\tprocessor\x18\x01 \x01(\t\x12&\n\tshard_map\x18\x02 \x01(\x0b\x32\x13.tender.v1.ShardMap\x12\"\n\x05lanes\x18\x03 \x03(\x0b\x32\x13.tender.v1.HeldLane\x12\x0f\n\x07leaving\x18\x04 \x01(\x08\x12\x11\n\tpipe_port\x18\x05 \x01(\x05\"C\n\x08ShardMap\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12&\n\x06ranges\x18\x02 \x03(\x0b\x32\x16.tender.v1.BucketRange\"W\n\x0b\x42ucketRange\x12\x0e\n\x06region\x18\x01 \x01(\t\x12\x14\n\x0c\x66irst_bucket\x18\x02 \x01(\x05\x12\x13\n\x0blast_bucket\x18\x03 \x01(\x05\x12\r\n\x05shard\x18\x04 \x01(\t\"(\n\x08HeldLane\x12\r\n\x05shard\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x32P\n\x10\x44irectoryService\x12<\n\x05Watch\x12\x17.tender.v1.WatchRequest\x1a\x18.tender.v1.WatchResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,14 +33,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_WATCHREQUEST']._serialized_start=40
   _globals['_WATCHREQUEST']._serialized_end=54
-  _globals['_WATCHRESPONSE']._serialized_start=56
-  _globals['_WATCHRESPONSE']._serialized_end=183
-  _globals['_SHARDMAP']._serialized_start=185
-  _globals['_SHARDMAP']._serialized_end=252
-  _globals['_BUCKETRANGE']._serialized_start=254
-  _globals['_BUCKETRANGE']._serialized_end=341
-  _globals['_HELDLANE']._serialized_start=343
-  _globals['_HELDLANE']._serialized_end=383
-  _globals['_DIRECTORYSERVICE']._serialized_start=385
-  _globals['_DIRECTORYSERVICE']._serialized_end=465
+  _globals['_WATCHRESPONSE']._serialized_start=57
+  _globals['_WATCHRESPONSE']._serialized_end=203
+  _globals['_SHARDMAP']._serialized_start=205
+  _globals['_SHARDMAP']._serialized_end=272
+  _globals['_BUCKETRANGE']._serialized_start=274
+  _globals['_BUCKETRANGE']._serialized_end=361
+  _globals['_HELDLANE']._serialized_start=363
+  _globals['_HELDLANE']._serialized_end=403
+  _globals['_DIRECTORYSERVICE']._serialized_start=405
+  _globals['_DIRECTORYSERVICE']._serialized_end=485
 # @@protoc_insertion_point(module_scope)

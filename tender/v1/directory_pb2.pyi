@@ -11,16 +11,18 @@ class WatchRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class WatchResponse(_message.Message):
-    __slots__ = ("processor", "shard_map", "lanes", "leaving")
+    __slots__ = ("processor", "shard_map", "lanes", "leaving", "pipe_port")
     PROCESSOR_FIELD_NUMBER: _ClassVar[int]
     SHARD_MAP_FIELD_NUMBER: _ClassVar[int]
     LANES_FIELD_NUMBER: _ClassVar[int]
     LEAVING_FIELD_NUMBER: _ClassVar[int]
+    PIPE_PORT_FIELD_NUMBER: _ClassVar[int]
     processor: str
     shard_map: ShardMap
     lanes: _containers.RepeatedCompositeFieldContainer[HeldLane]
     leaving: bool
-    def __init__(self, processor: _Optional[str] = ..., shard_map: _Optional[_Union[ShardMap, _Mapping]] = ..., lanes: _Optional[_Iterable[_Union[HeldLane, _Mapping]]] = ..., leaving: bool = ...) -> None: ...
+    pipe_port: int
+    def __init__(self, processor: _Optional[str] = ..., shard_map: _Optional[_Union[ShardMap, _Mapping]] = ..., lanes: _Optional[_Iterable[_Union[HeldLane, _Mapping]]] = ..., leaving: bool = ..., pipe_port: _Optional[int] = ...) -> None: ...
 
 class ShardMap(_message.Message):
     __slots__ = ("version", "ranges")

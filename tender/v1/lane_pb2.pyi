@@ -269,3 +269,17 @@ class FreezeBucketResponse(_message.Message):
     SEQ_FIELD_NUMBER: _ClassVar[int]
     seq: int
     def __init__(self, seq: _Optional[int] = ...) -> None: ...
+
+class OpenPipeRequest(_message.Message):
+    __slots__ = ("token", "shard")
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    shard: str
+    def __init__(self, token: _Optional[str] = ..., shard: _Optional[str] = ...) -> None: ...
+
+class OpenPipeResponse(_message.Message):
+    __slots__ = ("refusal",)
+    REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    refusal: str
+    def __init__(self, refusal: _Optional[str] = ...) -> None: ...
