@@ -44,19 +44,29 @@ class Pipe(asyncio.Protocol):
         if self._transport is not None:
             self._transport.write(_LENGTH.pack(len(message)) + message)
 
+    @property
+    def is_reading(self) -> bool:
+        """Whether messages are taken in."""
+        return self._transport is not None and self._transport.is_reading()
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether the peer takes in what is sent, or is gone."""
+        return self._writable.is_set()
+
     async def drained(self) -> None:
         """Return once the peer takes in what was sent, or is gone."""
-        if not self._writable.is_set():
+        if not self.is_writable:
             await self._writable.wait()
 
     def pause(self) -> None:
         """Take nothing in for now; what was read already still comes."""
-        if self._transport is not None and self._transport.is_reading():
+        if self._transport is not None and self.is_reading:
             self._transport.pause_reading()
 
     def resume(self) -> None:
         """Take messages in again."""
-        if self._transport is not None and not self._transport.is_reading():
+        if self._transport is not None and not self.is_reading:
             self._transport.resume_reading()
 
     def close(self) -> None:

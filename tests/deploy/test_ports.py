@@ -21,6 +21,7 @@ LISTEN = {
     "reporting": "TENDER_LISTEN",
     "operations": "TENDER_LISTEN",
 }
+PIPE_LISTEN = "TENDER_PROCESSOR_PIPE_LISTEN"
 ALONE = {f"deploy.servers.{name}" for name in ("relay", "notifications", "webhooks", "reporting")}
 """They ask for their database alone, whose place is a secret, and for Kafka."""
 every_server = pytest.mark.parametrize("server", LISTEN)
@@ -50,6 +51,16 @@ def test_a_pod_shows_and_probes_the_ports_that_its_server_has(server: str) -> No
         assert container[probe]["grpc"] == {"port": ports["grpc"]}
 
 
+def test_processors_take_pipes_in_where_their_pods_and_the_image_say() -> None:
+    container = files.container(files.workloads()["processor"])
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    pipe = listens(files.environment(container), PIPE_LISTEN)
+
+    assert ports["pipe"] == pipe
+    for _, service in in_compose("processor"):
+        assert listens(service["environment"], PIPE_LISTEN) == pipe
+
+
 @every_server
 def test_a_service_of_compose_is_probed_and_published_where_its_server_listens(server: str) -> None:
     found = dict(in_compose(server))
@@ -67,7 +78,7 @@ def test_the_image_names_the_ports_of_both_servers() -> None:
     wanted = {
         listens(variables, name)
         for _, _, variables in files.servers()
-        for name in ("TENDER_METRICS_LISTEN", *LISTEN.values())
+        for name in ("TENDER_METRICS_LISTEN", PIPE_LISTEN, *LISTEN.values())
         if name in variables
     }
 
