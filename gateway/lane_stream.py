@@ -25,9 +25,8 @@ ABSENCE_SECONDS_MAX: Final = 5.0  # A restart takes less; past it, new commands 
 _BACKOFF_SECONDS_MIN: Final = 0.05
 _BACKOFF_SECONDS_MAX: Final = 1.0
 # Calls are handed over one by one, so that without a pace a message holds one command. A lone
-# command waits for nothing; under load they gather for at least a step, and on gRPC's streams, where
-# each message costs both ends some 70 us of CPU and not 7, for more steps while they are few of
-# those in flight.
+# command waits for nothing; under load they gather for at least a step, and for more steps while
+# they are few of those in flight on gRPC's streams, where a message costs ten times as much.
 _PACE_SECONDS: Final = 0.001
 _PACE_STEPS_MAX: Final = 4
 _PACE_STEPS_MAX_PIPE: Final = 1
