@@ -144,8 +144,8 @@ class Wanted(NamedTuple):
     """The setting TENDER_BATCH_COMMANDS_MAX."""
     fsync_us: float = 436.0
     """fdatasync of 1 MB, about a full batch's log, on the benchmark's machine."""
-    message_us: float = 15.0
-    """CPU of a message and its answer at each end, as docs/decisions/0028-pipes.md has it."""
+    message_us: float = 7.5
+    """CPU of a message at each end, as docs/decisions/0028-pipes.md has it."""
     gather_ms: float = 1.0
     """A busy gateway sends a lane one message in this time (gateway/lane_stream.py)."""
     gateways_per_lane: int | None = None

@@ -173,9 +173,9 @@ def test_small_messages_of_many_gateways_take_a_lane_s_core() -> None:
 
     assert scaling.carried(64, COSTS, Wanted(cross_share=0.0)) < scaling.carried(64, COSTS, of_four)
     assert scaling.processor_use(10_000, 100, 1, COSTS, Wanted()) == pytest.approx(0.34)
-    # Four take in 1,000 and give out 400 messages in a second, one 250 and 100.
+    # Four take in 4,000 and give out 400 messages in a second, one 1,000 and 100.
     assert scaling.processor_use(10_000, 100, 4, COSTS, Wanted()) == pytest.approx(
-        0.34 + 1_050 * 90e-6
+        0.34 + 3_300 * 7.5e-6
     )
 
 
