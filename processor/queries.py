@@ -97,12 +97,17 @@ class Queries(Protocol):
     """Where reads of a shard go."""
 
     async def read(
-        self, work: Callable[[Any], Awaitable[Message]], after: ReadToken | None = None
+        self,
+        work: Callable[[Any], Awaitable[Message]],
+        after: ReadToken | None = None,
+        *,
+        alone: bool = False,
     ) -> tuple[Any, AsOf]:
         """Return what work finds in one Snapshot that has the commit `after`, and how new it is.
 
-        Work may be begun again on another copy of the shard. Raises Unavailable,
-        ReadTokenElsewhere, ReadTokenAhead, HistoryLost or what work raises.
+        `alone` says that it asks for one thing, and need not be held to one commit. Work may be
+        begun again on another copy of the shard. Raises Unavailable, ReadTokenElsewhere,
+        ReadTokenAhead, HistoryLost or what work raises.
         """
 
 
@@ -369,7 +374,8 @@ class QueryServicer(query_pb2_grpc.QueryServiceServicer):
         try:
             after = _token(request.read_token or asked.read_token, request.shard)
             hit = await cache.read(work, after) if cache is not None else None
-            found, as_of = hit or await queries.read(work, after)
+            alone = request.method == lane_pb2.METHOD_GET_PAYMENT and bool(asked.payment_id)
+            found, as_of = hit or await queries.read(work, after, alone=alone)
         except refusals.Refused as refused:
             return query_pb2.ReadResponse(refusal=_refusal(refused))
         except Unavailable:

@@ -34,11 +34,17 @@ SETTINGS: Final = {
     # A reader that hangs must not hold back vacuum, nor recovery on a replica.
     "idle_in_transaction_session_timeout": "5000",
     "jit": "off",
-    # How common a merchant is decides between two indexes, so every plan sees the real values.
-    "plan_cache_mode": "force_custom_plan",
+    # One row by its key: planned once, and never for a table that was still small (R8).
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
 }
 
-_BEGIN: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+# How common a merchant is decides between two indexes, so plans of lists see the real values.
+BEGIN: Final = """
+BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+SET LOCAL plan_cache_mode = force_custom_plan;
+SET LOCAL enable_seqscan = on
+"""
 _END: Final = "COMMIT"
 
 Work = Callable[[PostgresSnapshot], Awaitable[Message]]
@@ -90,28 +96,37 @@ class PostgresQueries:
         await (await self._made_pool()).close()
 
     @asynccontextmanager
-    async def snapshot(self) -> AsyncIterator[PostgresSnapshot]:
-        """Open a snapshot, so that all parts of an answer belong to one commit."""
+    async def snapshot(self, *, alone: bool = False) -> AsyncIterator[PostgresSnapshot]:
+        """Open a snapshot, so that all parts of an answer belong to one commit.
+
+        `alone` is for an answer that one statement finds: it belongs to its newest commit or to one
+        after that, and costs no transaction.
+        """
         async with self._connection() as connection:
             try:
-                await connection.execute(_BEGIN)
+                if not alone:
+                    await connection.execute(BEGIN)
                 yield PostgresSnapshot(connection, self._shard)
             except refusals.Refused:
-                await connection.execute(_END)
+                if not alone:
+                    await connection.execute(_END)
                 raise
             except BaseException:
                 # Perhaps in the middle of a statement of a server that hangs: a word of farewell
                 # would wait for it.
                 connection.terminate()
                 raise
-            await connection.execute(_END)
+            if not alone:
+                await connection.execute(_END)
 
-    async def read(self, work: Work, after: ReadToken | None = None) -> tuple[Message, AsOf]:
+    async def read(
+        self, work: Work, after: ReadToken | None = None, *, alone: bool = False
+    ) -> tuple[Message, AsOf]:
         """Return what work finds here, in the shard's one true history.
 
         Raises Unavailable, ReadTokenAhead, HistoryLost or what work raises.
         """
-        async with self.snapshot() as snapshot:
+        async with self.snapshot(alone=alone) as snapshot:
             if after is not None:
                 await _require(snapshot, after)
             seq = (await snapshot.newest()).seq

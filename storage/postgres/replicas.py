@@ -84,6 +84,7 @@ class _Need(NamedTuple):
     after: ReadToken | None
     seq: int
     staleness_seconds_max: float
+    alone: bool
 
     async def standing(self, snapshot: PostgresSnapshot) -> Standing:
         """Say whether a snapshot has it."""
@@ -224,10 +225,13 @@ class ReplicatedQueries:
             staleness = None if row is None else self._heads.staleness(row.seq, now)
             replica.note(row, follows=follows, head=self._heads.seq, staleness=staleness)
 
-    async def read(self, work: Work, after: ReadToken | None = None) -> tuple[Message, AsOf]:
+    async def read(
+        self, work: Work, after: ReadToken | None = None, *, alone: bool = False
+    ) -> tuple[Message, AsOf]:
         """Return what work finds in a snapshot with the commit `after`, and how new that is.
 
-        Raises Unavailable, ReadTokenElsewhere, ReadTokenAhead, HistoryLost or what work raises.
+        `alone` says that one statement finds it. Raises Unavailable, ReadTokenElsewhere,
+        ReadTokenAhead, HistoryLost or what work raises.
         """
         if after is not None and after.shard != self._shard:
             # What moved here came with all that its shard had committed.
@@ -236,7 +240,7 @@ class ReplicatedQueries:
             after = None
         cause = "away" if self.replicas else "none"
         late: list[Replica] = []
-        need = _Need(after, self._known_seq(), self._staleness_seconds_max)
+        need = _Need(after, self._known_seq(), self._staleness_seconds_max, alone)
         for replica in self._in_turn():
             try:
                 return await self._read_from(replica, work, need)
@@ -245,12 +249,12 @@ class ReplicatedQueries:
                 if cause == "lagging":
                     late.append(replica)
         try:
-            answer = await self.primary.read(work, after)
+            answer = await self.primary.read(work, after, alone=alone)
         except Unavailable:
             # An answer whose age is told is better than none.
             for replica in late:
                 try:
-                    return await self._read_from(replica, work, _Need(after, 0, math.inf))
+                    return await self._read_from(replica, work, _Need(after, 0, math.inf, alone))
                 except NotHere:
                     continue
             raise
@@ -291,7 +295,7 @@ class ReplicatedQueries:
         """Open a snapshot with the commits that are needed, waiting a little; raises NotHere."""
         give_up_at = time.monotonic() + CATCH_UP_SECONDS_MAX
         while True:
-            async with replica.queries.snapshot() as snapshot:
+            async with replica.queries.snapshot(alone=need.alone) as snapshot:
                 standing = await need.standing(snapshot)
                 if standing is Standing.REACHED:
                     yield snapshot

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 from typing import Any, Final, TypeVar
 
+import msgspec
+
 from kit.read_tokens import ReadToken
 from processor.domain import ids, refusals
 from processor.domain.accounts import Account
@@ -30,6 +32,10 @@ Listed = TypeVar("Listed", Account, Payment)
 
 _PAYMENT_NAMES: Final = ", ".join(Payment._fields)
 _ACCOUNT_NAMES: Final = ", ".join(Account._fields)
+_REFUND_NAMES: Final = ", ".join(f"r.{name}" for name in Refund._fields)
+
+_decode_refunds: Final = msgspec.json.Decoder(list[Refund]).decode
+_decode_legs: Final = msgspec.json.Decoder(list[MoneySent]).decode
 
 
 class Standing(Enum):
@@ -48,6 +54,8 @@ class PostgresSnapshot:
         self._shard = shard
         self._newest: ReadToken | None = None
         self._buckets: Buckets | None = None
+        # What was found with a payment.
+        self._with_payment: dict[str, tuple[Sequence[Refund], Sequence[MoneySent]]] = {}
 
     HEAD = """
         SELECT j.incarnation, j.seq, b.region, b.version, b.ranges
@@ -121,13 +129,21 @@ class PostgresSnapshot:
         """Say whether a token's incarnation is that of the lane now."""
         return bool(await self._connection.fetchval(self.OWNER, self._shard) == token.incarnation)
 
-    PAYMENT = f"SELECT {rows.PAYMENT_COLUMNS} FROM payments WHERE id = $1"
-
     async def payment(self, payment_id: str) -> Payment | None:
-        """Return a payment. Raises BucketElsewhere."""
+        """Return a payment; its refunds and legs are found by the same statement.
+
+        Raises BucketElsewhere.
+        """
         await self._require_here(payment_id)
-        row = await self._connection.fetchrow(self.PAYMENT, payment_id)
-        return rows.payment(row) if row else None
+        row = await self._connection.fetchrow(self.PAYMENT, payment_id, REFUNDS_MAX, LEGS_MAX)
+        if row is None:
+            return None
+        *columns, refunds, legs = row
+        self._with_payment[payment_id] = (
+            _decode_refunds(refunds) if refunds else (),
+            _decode_legs(legs) if legs else (),
+        )
+        return Payment(*columns)
 
     PAYMENT_BY_REQUEST = f"""
         SELECT {rows.PAYMENT_COLUMNS}
@@ -170,13 +186,15 @@ class PostgresSnapshot:
 
     async def refunds_of(self, payment_id: str) -> Sequence[Refund]:
         """Return the oldest refunds of a payment, oldest first."""
+        if payment_id in self._with_payment:
+            return self._with_payment[payment_id][0]
         found = await self._connection.fetch(self.REFUNDS, payment_id, REFUNDS_MAX)
         return [rows.refund(row) for row in found]
 
     # Walks legs_sent_payment_idx and legs_moved_payment_idx. What was sent before the payment came
     # is carried by whoever sent it, and counts as taken.
     LEGS = """
-        SELECT convert_from(l.body, 'UTF8'), l.is_taken, l.state <> ''
+        SELECT convert_from(l.body, 'UTF8') AS text, l.is_taken, l.state <> '' AS is_suspended
           FROM (SELECT s.body, s.number <= coalesce(a.number, 0) AS is_taken, s.state,
                        s.created_at, s.number
                   FROM legs_sent AS s
@@ -192,8 +210,20 @@ class PostgresSnapshot:
 
     async def legs_of(self, payment_id: str) -> Sequence[MoneySent]:
         """Return the oldest legs of a payment, oldest first."""
+        if payment_id in self._with_payment:
+            return self._with_payment[payment_id][1]
         found = await self._connection.fetch(self.LEGS, payment_id, LEGS_MAX)
         return [MoneySent(*row) for row in found]
+
+    PAYMENT = f"""
+        SELECT {rows.PAYMENT_COLUMNS},
+               (SELECT json_agg(json_build_array({_REFUND_NAMES}))::text
+                  FROM ({REFUNDS.replace("$1", "p.id")}) AS r) AS refunds,
+               (SELECT json_agg(json_build_array(text, is_taken, is_suspended))::text
+                  FROM ({LEGS.replace("$1", "p.id").replace("$2", "$3")}) AS g) AS legs
+          FROM payments AS p
+         WHERE p.id = $1
+    """
 
     async def list_payments(
         self, tenant_id: str, merchant_id: str, payer_account_id: str, before: str, limit: int

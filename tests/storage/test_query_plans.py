@@ -11,7 +11,7 @@ from processor import pages
 from processor.domain import ids
 from storage.postgres import chains
 from storage.postgres.columns import instant
-from storage.postgres.queries import SETTINGS
+from storage.postgres.queries import BEGIN, SETTINGS
 from storage.postgres.snapshot import PostgresSnapshot
 from tests.conftest import Shard
 from tests.domain.ledger import REGION
@@ -178,6 +178,7 @@ GUARDED: Final[dict[str, tuple[str, list[Any], set[str]]]] = {
 async def test_every_list_walks_its_index_and_sorts_no_table(full: Office, shard: Shard) -> None:
     connection = await asyncpg.connect(shard.reader_url, server_settings=SETTINGS)
     try:
+        await connection.execute(BEGIN)
         plans = {
             name: json.loads(await connection.fetchval(f"EXPLAIN (FORMAT JSON) {sql}", *arguments))[
                 0
@@ -194,6 +195,28 @@ async def test_every_list_walks_its_index_and_sorts_no_table(full: Office, shard
         assert scanned <= ONE_ROW, name
         sorted_rows = [node["Plan Rows"] for node in nodes if "Sort" in node["Node Type"]]
         assert all(count <= 2 * LIMIT for count in sorted_rows), name
+
+
+async def test_a_single_payment_is_found_by_keys_whatever_the_plan_is_made_for(
+    office: Office, shard: Shard
+) -> None:
+    # No table has a row, which is when a plan that is kept would be the worst.
+    connection = await asyncpg.connect(shard.reader_url, server_settings=SETTINGS)
+    try:
+        for name, sql, arguments, indexes in (
+            ("one", S.PAYMENT, "'p', 1, 1", {"payments_pkey", "refunds_payment_idx", *LEG_INDEXES}),
+            ("head", S.HEAD, "'s1'", {"journal_pkey", "lane_buckets_pkey"}),
+        ):
+            await connection.execute(f"PREPARE {name} AS {sql}")
+            explained = await connection.fetchval(
+                f"EXPLAIN (FORMAT JSON) EXECUTE {name}({arguments})"
+            )
+            nodes = list(flat(json.loads(explained)[0]["Plan"]))
+
+            assert {node["Index Name"] for node in nodes if "Index Name" in node} == indexes
+            assert not [node for node in nodes if node["Node Type"] == "Seq Scan"]
+    finally:
+        await connection.close()
 
 
 def flat(plan: dict[str, Any]) -> Iterable[dict[str, Any]]:
