@@ -32,6 +32,7 @@ _REFUND_POLICY: Final = _numbers(merchant_pb2.FeeRefundPolicy, "FEE_REFUND_POLIC
 _ACCOUNT_KIND: Final = _numbers(account_pb2.Account.Kind, "KIND_")
 _ACCOUNT_STATE: Final = _numbers(account_pb2.Account.State, "STATE_")
 _TRANSFER_REASON: Final = _numbers(account_pb2.Transfer.Reason, "REASON_")
+_POSTED: Final = int(account_pb2.Transfer.STATE_POSTED)
 _MERCHANT_STATE: Final = _numbers(merchant_pb2.Merchant.State, "STATE_")
 _REVERSAL: Final = _numbers(payment_pb2.ReversePaymentResponse.Result, "RESULT_")
 
@@ -74,8 +75,8 @@ def payment_message(payment: Payment) -> payment_pb2.Payment:
     )
 
 
-def payment_bytes(payment: Payment) -> bytes:
-    """Return a payment as callers see it, serialized."""
+def payment_octets(payment: Payment) -> str:
+    """Return a payment as callers see it, serialized, as octets (`wire`)."""
     return wire.payment(
         payment,
         state=_PAYMENT_STATE[payment.state],
@@ -86,19 +87,19 @@ def payment_bytes(payment: Payment) -> bytes:
     )
 
 
-def account_bytes(account: Account) -> bytes:
-    """Return an account as callers see it, serialized."""
+def account_octets(account: Account) -> str:
+    """Return an account as callers see it, serialized, as octets."""
     return wire.account(
         account, kind=_ACCOUNT_KIND[account.kind], state=_ACCOUNT_STATE[account.state]
     )
 
 
-def transfer_bytes(transfer: Transfer, remote_account_id: str = "") -> bytes:
-    """Return a posted transfer as callers see it, serialized."""
+def transfer_octets(transfer: Transfer, remote_account_id: str = "") -> str:
+    """Return a posted transfer as callers see it, serialized, as octets."""
     return wire.transfer(
         transfer,
         reason=_TRANSFER_REASON[transfer.reason],
-        state=account_pb2.Transfer.STATE_POSTED,
+        state=_POSTED,
         remote_account_id=remote_account_id,
     )
 
@@ -206,7 +207,8 @@ def transfer_message(
 def _payment(answer: Answer, read_token: str) -> bytes:
     """Return the response to an authorization, a capture or a void: they have one form."""
     assert answer.payment is not None
-    return wire.field(1, payment_bytes(answer.payment)) + wire.text(2, read_token)
+    payment = wire.field(1, payment_octets(answer.payment))
+    return wire.encoded(payment + wire.text(2, read_token))
 
 
 def _with_account(

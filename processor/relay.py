@@ -70,7 +70,6 @@ class Relay:
         self._trouble = ""
         self._is_stopping = False
         self._stored = self._opened_at = 0
-        self._stored_at = self._measured_at = 0.0
 
     @property
     def trouble(self) -> str:
@@ -112,20 +111,23 @@ class Relay:
     async def _serve(self) -> None:
         """Publish until something goes wrong; the journal is ours meanwhile."""
         self._stored = self._opened_at = await self._journal.open(self._owner)
-        self._stored_at = self._measured_at = self._loop.time()
         self._meter.owner.set(1)
         log.info("relay_opened", shard=self._shard, position=self._stored)
         publisher = self._new_publisher(self._stored)
+        # A commit takes longer than publishing a row: nothing waits for it.
+        keeping = asyncio.create_task(self._keep(publisher))
         try:
-            await self._publish(publisher)
+            await self._publish(publisher, keeping)
         finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
             publisher.close()
             # What is acknowledged need not be said again, whatever ended this.
             with suppress(Away):
                 if publisher.acknowledged > self._stored:
                     await self._journal.store(publisher.acknowledged)
 
-    async def _publish(self, publisher: Publisher) -> None:
+    async def _publish(self, publisher: Publisher, keeping: asyncio.Task[None]) -> None:
         position, idle = self._stored, IDLE_SECONDS_MIN
         coming = self._begin_to_read(position)
         try:
@@ -137,10 +139,10 @@ class Relay:
                 for row in rows:
                     if row.seq != position + 1:
                         raise Away(f"row {position + 1} of the journal is not there")
-                    await self._publish_one(publisher, row)
+                    await self._publish_one(publisher, keeping, row)
                     position = row.seq
                     await asyncio.sleep(0)
-                await self._tend(publisher)
+                _look(publisher, keeping)
                 if rows:
                     idle = IDLE_SECONDS_MIN
                     continue
@@ -151,41 +153,54 @@ class Relay:
             coming.cancel()
             await asyncio.gather(coming, return_exceptions=True)
         while publisher.outstanding:
-            await self._tend(publisher)
+            _look(publisher, keeping)
             await asyncio.sleep(FULL_SECONDS)
 
     def _begin_to_read(self, position: int) -> asyncio.Task[Sequence[Row]]:
         """Read what is behind a position, beside whatever else is done."""
         return asyncio.create_task(self._journal.rows(position, ROWS_MAX))
 
-    async def _publish_one(self, publisher: Publisher, row: Row) -> None:
+    async def _publish_one(
+        self, publisher: Publisher, keeping: asyncio.Task[None], row: Row
+    ) -> None:
         told = told_of(row)
         for source, number in told.releases:
             while not await self._releases.is_told(source, number):
-                await self._tend(publisher)
+                _look(publisher, keeping)
                 await asyncio.sleep(RELEASE_SECONDS)
         while publisher.outstanding >= OUTSTANDING_MAX:
-            await self._tend(publisher)
+            _look(publisher, keeping)
             await asyncio.sleep(FULL_SECONDS)
         publisher.publish(row.seq, told.messages)
         self._meter.events.inc(len(told.messages))
-        publisher.poll()
+        _look(publisher, keeping)
 
-    async def _tend(self, publisher: Publisher) -> None:
-        """Take acknowledgements in, store how far they are, and measure what is behind."""
-        publisher.poll()
-        now = self._loop.time()
-        acknowledged = publisher.acknowledged
-        waited = now - self._stored_at
-        if waited >= (STORE_SECONDS if acknowledged > self._stored else HEARTBEAT_SECONDS):
-            await self._journal.store(acknowledged)
-            self._stored, self._stored_at = acknowledged, now
-        if now - self._measured_at >= MEASURE_SECONDS:
-            self._measured_at = now
-            behind = await self._journal.behind(acknowledged)
-            self._meter.rows_behind.set(behind.rows)
-            self._meter.seconds_behind.set(behind.seconds)
-            self._meter.outstanding.set(publisher.outstanding)
-            if self._trouble and (acknowledged > self._opened_at or not behind.rows):
-                log.info("relay_well", shard=self._shard)
-                self._note("")
+    async def _keep(self, publisher: Publisher) -> None:
+        """Store how far acknowledgements are, and measure what is behind, beside publishing."""
+        stored_at = measured_at = self._loop.time()
+        while True:
+            await asyncio.sleep(STORE_SECONDS)
+            now = self._loop.time()
+            acknowledged = publisher.acknowledged
+            if acknowledged > self._stored or now - stored_at >= HEARTBEAT_SECONDS:
+                await self._journal.store(acknowledged)
+                self._stored, stored_at = acknowledged, now
+            if now - measured_at >= MEASURE_SECONDS:
+                measured_at = now
+                await self._measure(publisher, acknowledged)
+
+    async def _measure(self, publisher: Publisher, acknowledged: int) -> None:
+        behind = await self._journal.behind(acknowledged)
+        self._meter.rows_behind.set(behind.rows)
+        self._meter.seconds_behind.set(behind.seconds)
+        self._meter.outstanding.set(publisher.outstanding)
+        if self._trouble and (acknowledged > self._opened_at or not behind.rows):
+            log.info("relay_well", shard=self._shard)
+            self._note("")
+
+
+def _look(publisher: Publisher, keeping: asyncio.Task[None]) -> None:
+    """Take acknowledgements in, and end like what stores positions, if that has ended."""
+    publisher.poll()
+    if keeping.done():
+        keeping.result()

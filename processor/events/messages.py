@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from processor import answers, wire
-from processor.domain.accounts import Account
+from processor.domain.accounts import WALLETS, Account
 from processor.domain.draft import Event
 from processor.domain.payments import Refund
 from processor.domain.transfers import Transfer
 from processor.events import rows
 from processor.events.ports import Message, Row
 from processor.events.rows import BadRow, Body
+from tender.v1 import merchant_pb2, payment_pb2
 
 SCHEMA_VERSION: Final = 1
 """Of tender.v1.Event; a change that old consumers cannot read makes another one."""
@@ -35,14 +36,17 @@ _UNARRIVED: Final = "payment_reversed_before_arrival"
 _SMALL: Final = 1 << 13
 """Places in a row and versions whose texts are made once: most of what there is."""
 
-_DECIMALS: Final = tuple(b"%d" % number for number in range(_SMALL))
-_SPANS: Final = tuple(b"%016x-01" % number for number in range(1, _SMALL + 1))
+_DECIMALS: Final = tuple(str(number) for number in range(_SMALL))
+_INDEXES: Final = tuple(wire.integer(9, number) for number in range(_SMALL))
+_SPANS: Final = tuple(f"{number:016x}-01" for number in range(1, _SMALL + 1))
 
 _SCHEMA_FIELD: Final = wire.integer(3, SCHEMA_VERSION)
-_SCHEMA_TEXT: Final = str(SCHEMA_VERSION).encode()
+_SCHEMA_TEXT: Final = str(SCHEMA_VERSION)
 
 
-_Header = tuple[str, str | bytes | None]
+_Header = tuple[str, str]
+
+_VERSIONS: Final[tuple[_Header, ...]] = tuple(("version", text) for text in _DECIMALS)
 
 
 class Told(NamedTuple):
@@ -62,9 +66,12 @@ class _Row:
 
     __slots__ = (
         "_head",
+        "_incarnation",
         "_place",
         "_prefix",
-        "_shared",
+        "_schema",
+        "_seq",
+        "_shard",
         "_tenant",
         "_trace",
         "_type",
@@ -73,10 +80,9 @@ class _Row:
     )
 
     def __init__(self, row: Row) -> None:
-        shard, incarnation = row.shard.encode(), row.incarnation.encode()
-        seq = b"%d" % row.seq
+        seq = str(row.seq)
         self.messages: list[Message] = []
-        self._prefix = b"%b.%b.%b." % (shard, incarnation, seq)
+        self._prefix = f"{row.shard}.{row.incarnation}.{seq}."
         self._place = (
             wire.timestamp(5, row.created_at)
             + wire.text(6, row.shard)
@@ -84,18 +90,16 @@ class _Row:
             + wire.integer(8, row.seq)
         )
         # One trace for what one commit did; whoever handles an event goes on with it.
-        digest = hashlib.blake2b(self._prefix, digest_size=16).hexdigest()
-        self._trace = b"00-%b-" % digest.encode()
-        self._shared: tuple[_Header, _Header, _Header, _Header] = (
-            ("schema-version", _SCHEMA_TEXT),
-            ("shard", shard),
-            ("incarnation", incarnation),
-            ("seq", seq),
-        )
+        digest = hashlib.blake2b(self._prefix.encode(), digest_size=16).hexdigest()
+        self._trace = f"00-{digest}-"
+        self._schema: _Header = ("schema-version", _SCHEMA_TEXT)
+        self._shard: _Header = ("shard", row.shard)
+        self._incarnation: _Header = ("incarnation", row.incarnation)
+        self._seq: _Header = ("seq", seq)
         # What the events of one type and tenant have in common: most follow one of their kind.
         self._type = self._tenant = ""
-        self._head = b""
-        self._type_header: _Header = ("event-type", b"")
+        self._head = ""
+        self._type_header: _Header = ("event-type", "")
 
     def add(
         self,
@@ -106,39 +110,36 @@ class _Row:
         entity_id: str,
         version: int,
         field: int,
-        entity: bytes,
+        entity: str,
     ) -> None:
-        """Say that something happened; without a field there is nothing to show."""
+        """Say that something happened, of an entity as octets; without a field there is none."""
         messages = self.messages
         index = len(messages)
-        event_id = self._prefix + _decimal(index)
         if type != self._type or tenant_id != self._tenant:
             self._type, self._tenant = type, tenant_id
-            self._type_header = ("event-type", type.encode())
+            self._type_header = ("event-type", type)
             self._head = wire.text(2, type) + _SCHEMA_FIELD + wire.text(4, tenant_id) + self._place
-        value = b"".join(
-            (
-                wire.field(1, event_id),
-                self._head,
-                wire.integer(9, index),
-                wire.text(10, entity_id),
-                wire.integer(11, version),
-                wire.field(field, entity) if field else b"",
-            )
+        if index < _SMALL:
+            event_id = self._prefix + _DECIMALS[index]
+            place, span = _INDEXES[index], _SPANS[index]
+        else:
+            event_id = self._prefix + str(index)
+            place, span = wire.integer(9, index), f"{index + 1:016x}-01"
+        octets = (
+            f"{wire.text(1, event_id)}{self._head}{place}{wire.text(10, entity_id)}"
+            f"{wire.integer(11, version)}{wire.head(field, len(entity)) if field else ''}{entity}"
         )
-        schema, shard, incarnation, seq = self._shared
-        span = _SPANS[index] if index < _SMALL else b"%016x-01" % (index + 1)
         headers: list[_Header] = [
             ("event-id", event_id),
             self._type_header,
-            schema,
-            shard,
-            incarnation,
-            seq,
-            ("version", _decimal(version)),
+            self._schema,
+            self._shard,
+            self._incarnation,
+            self._seq,
+            _VERSIONS[version] if version < _SMALL else ("version", str(version)),
             ("traceparent", self._trace + span),
         ]
-        messages.append(Message(topic, key.encode(), value, headers))
+        messages.append((topic, key, wire.encoded(octets), headers))
 
 
 def told_of(row: Row) -> Told:
@@ -153,10 +154,6 @@ def told_of(row: Row) -> Told:
     return Told(told.messages, rows.releases(body))
 
 
-def _decimal(number: int) -> bytes:
-    return _DECIMALS[number] if number < _SMALL else b"%d" % number
-
-
 def _add_accounts(told: _Row, body: Body) -> None:
     # What happened to an account besides its balance; it is said with its last state, once.
     types = {event.entity_id: event.type for event in body.events if _is_of(event, "account_")}
@@ -169,7 +166,7 @@ def _add_accounts(told: _Row, body: Body) -> None:
             account.id,
             account.version,
             _ACCOUNT,
-            answers.account_bytes(account),
+            answers.account_octets(account),
         )
 
 
@@ -178,20 +175,20 @@ def _is_of(event: Event, what: str) -> bool:
 
 
 def _add_payments(told: _Row, body: Body) -> None:
-    entities = {payment.id: answers.payment_bytes(payment) for payment in body.payments}
+    entities = {payment.id: answers.payment_octets(payment) for payment in body.payments}
     tenants = {payment.id: payment.tenant_id for payment in body.payments}
     refunds = _refunds(body)
     for event_type, entity_id, version in body.events:
         if event_type == _UNARRIVED:
             # About a payment that never came: there is none to show, and its key is the request's.
             tenant_id = rows.tenant_of_key(body, entity_id)
-            told.add(PAYMENTS, entity_id, event_type, tenant_id, entity_id, version, 0, b"")
+            told.add(PAYMENTS, entity_id, event_type, tenant_id, entity_id, version, 0, "")
         elif event_type.startswith(("payment_", "refund_")):
             if entity_id not in entities:
                 raise BadRow(f"{event_type} of a payment that the row does not have")
             change = wire.field(1, entities[entity_id])
             for refund in refunds.get(entity_id, ()):
-                change += wire.field(2, answers.refund_message(refund).SerializeToString())
+                change += wire.field(2, _octets(answers.refund_message(refund)))
             told.add(
                 PAYMENTS,
                 entity_id,
@@ -222,11 +219,11 @@ def _add_transfers(told: _Row, body: Body, accounts: dict[str, Account]) -> None
     for transfer in body.transfers:
         wallet = _wallet(transfer, accounts)
         key = transfer.payment_id if transfer.payment_id in homes else wallet.id
+        shown = answers.transfer_octets(transfer, remote.get(transfer.id, ""))
         change = (
-            wire.field(1, answers.transfer_bytes(transfer, remote.get(transfer.id, "")))
-            + wire.text(2, transfer.refund_id or "")
-            + wire.signed(3, transfer.debit_posted_after)
-            + wire.signed(4, transfer.credit_posted_after)
+            f"{wire.head(1, len(shown))}{shown}{wire.text(2, transfer.refund_id or '')}"
+            f"{wire.signed(3, transfer.debit_posted_after)}"
+            f"{wire.signed(4, transfer.credit_posted_after)}"
         )
         for event_type in (_POSTED, _SUSPENDED) if transfer.id in suspended else (_POSTED,):
             told.add(
@@ -245,7 +242,7 @@ def _wallet(transfer: Transfer, accounts: dict[str, Account]) -> Account:
     """Return the account of a user or merchant that a transfer concerns, the giving one first."""
     try:
         debit = accounts[transfer.debit_account_id]
-        return accounts[transfer.credit_account_id] if debit.is_own else debit
+        return debit if debit.kind in WALLETS else accounts[transfer.credit_account_id]
     except KeyError:
         raise BadRow(f"{transfer.id} of an account that the row does not have") from None
 
@@ -276,8 +273,12 @@ def _add_merchants(told: _Row, body: Body) -> None:
             merchant.id,
             merchant.version,
             _MERCHANT,
-            answers.merchant_message(merchant).SerializeToString(),
+            _octets(answers.merchant_message(merchant)),
         )
+
+
+def _octets(message: payment_pb2.Refund | merchant_pb2.Merchant) -> str:
+    return message.SerializeToString().decode("latin-1")
 
 
 def topics() -> Sequence[str]:

@@ -14,13 +14,11 @@ class Row(NamedTuple):
     created_at: int
 
 
-class Message(NamedTuple):
-    """An event as it goes to Kafka; the topic has no prefix yet."""
+Message = tuple[str, str, bytes, list[tuple[str, str]]]
+"""An event as it goes to Kafka: its topic, without a prefix yet, its key, its value and headers.
 
-    topic: str
-    key: bytes
-    value: bytes
-    headers: list[tuple[str, str | bytes | None]]
+A tuple without names: there are five for a payment, and one with names takes Python to make.
+"""
 
 
 class Away(Exception):

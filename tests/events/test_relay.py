@@ -112,7 +112,8 @@ class Market:
 
 
 def _id(message: Message) -> str:
-    return event_pb2.Event.FromString(message.value).id
+    _, _, value, _ = message
+    return event_pb2.Event.FromString(value).id
 
 
 @pytest.fixture

@@ -22,4 +22,4 @@ def messages_of(rows: Iterable[Row]) -> list[Message]:
 
 def parsed(messages: Iterable[Message]) -> list[event_pb2.Event]:
     """Return the events of messages."""
-    return [event_pb2.Event.FromString(message.value) for message in messages]
+    return [event_pb2.Event.FromString(value) for _, _, value, _ in messages]

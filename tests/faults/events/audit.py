@@ -9,7 +9,6 @@ import asyncpg
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from processor.events.messages import PAYMENTS, told_of, topics
-from processor.events.ports import Message as Event
 from processor.events.ports import Row
 from tender.v1 import event_pb2
 
@@ -66,21 +65,22 @@ async def said_by(shards: Mapping[str, str], merchant_id: str) -> Said:
             while rows := await connection.fetch(_ROWS, after, JOURNAL_ROWS):
                 for row in rows:
                     one = Row(shard, row["incarnation"], row["seq"], row["body"], row["created_at"])
-                    for message in told_of(one).messages:
-                        ids = said.by_topic[message.topic].setdefault(message.key, [])
-                        ids.append(_id(message.headers))
-                        said.of_merchant += _of_merchant(message, merchant_id)
+                    for topic, key, value, headers in told_of(one).messages:
+                        ids = said.by_topic[topic].setdefault(key.encode(), [])
+                        ids.append(_id(headers))
+                        if topic == PAYMENTS:
+                            said.of_merchant += _of_merchant(value, merchant_id)
                 after = rows[-1]["seq"]
         finally:
             await connection.close()
     return said
 
 
-def _of_merchant(message: Event, merchant_id: str) -> list[event_pb2.Event]:
+def _of_merchant(value: bytes, merchant_id: str) -> list[event_pb2.Event]:
     """Return the event, read, if it is of a payment to the merchant."""
-    if message.topic != PAYMENTS or merchant_id.encode() not in message.value:
+    if merchant_id.encode() not in value:
         return []
-    event = event_pb2.Event.FromString(message.value)
+    event = event_pb2.Event.FromString(value)
     return [event] if event.payment.payment.merchant_id == merchant_id else []
 
 
