@@ -205,6 +205,16 @@ async def test_a_relay_that_lost_the_shard_stores_no_position(market: Market) ->
     await source.close()
 
 
+async def test_a_relay_whose_shard_is_taken_over_ends_its_session(market: Market) -> None:
+    await work(market, 1)
+    relay = market.relay()
+    async with relaying(relay):
+        await until(market.told_up_to_its_end)
+        await market.fetch("UPDATE relays SET epoch = epoch + 1 RETURNING epoch")
+
+        await until(lambda: "taken the shard over" in relay.trouble)
+
+
 async def test_an_owner_that_is_silent_is_ended(
     market: Market, monkeypatch: pytest.MonkeyPatch
 ) -> None:

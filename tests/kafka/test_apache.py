@@ -1,7 +1,9 @@
 """Apache Kafka on this machine: it keeps what it acknowledged, whatever ends it."""
 
 import base64
+import secrets
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +12,10 @@ import yaml
 from confluent_kafka import KafkaError
 from confluent_kafka.admin import AdminClient
 
-from deploy.local import supervisor
+from deploy.local import ports, supervisor
 from deploy.local.kafka import apache, jars, java
+from processor.events.ports import Away, Message
+from storage.kafka.publisher import KafkaPublisher
 from tests.deploy import files
 from tests.kafka import brokers, clients
 from tests.kafka.brokers import ApacheKafka
@@ -86,6 +90,49 @@ def test_an_idempotent_producer_goes_on_over_a_kill_without_a_loss_or_a_repeat(
     wanted = [b"first", *MESSAGES]
     assert clients.count(own.bootstrap, "going_on") == len(wanted)
     assert clients.read(own.bootstrap, "going_on", len(wanted)) == wanted
+
+
+def test_an_event_that_is_refused_holds_its_row_and_all_that_follow(own: ApacheKafka) -> None:
+    own.broker.make_topics("told.large")
+    own.broker.make_topics("told.small", max_message_bytes="300")
+    publisher = KafkaPublisher({"bootstrap.servers": own.bootstrap}, "told.", 7)
+    fits, too_large = message("large", b"x"), message("small", secrets.token_bytes(1_000))
+    publisher.publish(8, [fits, fits])
+    poll_while_outstanding(publisher)
+    first = publisher.acknowledged
+
+    publisher.publish(9, [fits, too_large, fits])
+    publisher.publish(10, [fits])
+    with pytest.raises(Away, match=r"told\.small: MSG_SIZE_TOO_LARGE"):
+        poll_while_outstanding(publisher)
+    # All that fits arrives; what is behind the refused one counts for nothing.
+    arrived = clients.read(own.bootstrap, "told.large", 5)
+    publisher.close()
+
+    assert first == 8
+    assert len(arrived) == 5
+    assert publisher.acknowledged == 8
+
+
+def poll_while_outstanding(publisher: KafkaPublisher) -> None:
+    deadline = time.monotonic() + clients.WAIT_SECONDS_MAX
+    while publisher.outstanding and time.monotonic() < deadline:
+        publisher.poll()
+
+
+def message(topic: str, value: bytes) -> Message:
+    return topic, "key", value, [("event-id", "s1.a.1.0")]
+
+
+def test_what_is_dropped_is_not_acknowledged() -> None:
+    publisher = KafkaPublisher({"bootstrap.servers": f"{ports.LOOPBACK}:1"}, "told.", 7)
+    publisher.publish(8, [message("large", b"x"), message("large", b"x")])
+
+    publisher.close()
+
+    with pytest.raises(Away, match="PURGE"):
+        publisher.poll()
+    assert publisher.acknowledged == 7
 
 
 def test_a_stop_is_in_order(own: ApacheKafka) -> None:
