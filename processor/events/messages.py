@@ -83,6 +83,7 @@ class _Row:
         seq = str(row.seq)
         self.messages: list[Message] = []
         self._prefix = f"{row.shard}.{row.incarnation}.{seq}."
+        assert self._prefix.isascii(), "names of shards are checked where they are set"
         self._place = (
             wire.timestamp(5, row.created_at)
             + wire.text(6, row.shard)
@@ -126,7 +127,7 @@ class _Row:
             event_id = self._prefix + str(index)
             place, span = wire.integer(9, index), f"{index + 1:016x}-01"
         octets = (
-            f"{wire.text(1, event_id)}{self._head}{place}{wire.text(10, entity_id)}"
+            f"{wire.head(1, len(event_id))}{event_id}{self._head}{place}{wire.text(10, entity_id)}"
             f"{wire.integer(11, version)}{wire.head(field, len(entity)) if field else ''}{entity}"
         )
         headers: list[_Header] = [
