@@ -14,7 +14,7 @@ class Row(NamedTuple):
     created_at: int
 
 
-Message = tuple[str, str, bytes, list[tuple[str, str]]]
+Message = tuple[str, str, bytes, list[tuple[str, str | bytes | None]]]
 """An event as it goes to Kafka: its topic, without a prefix yet, its key, its value and headers.
 
 A tuple without names: there are five for a payment, and one with names takes Python to make.

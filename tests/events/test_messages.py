@@ -61,7 +61,7 @@ async def test_every_message_is_what_the_generated_code_would_write(database: Da
 async def test_headers_and_keys_say_what_the_event_says(database: Database) -> None:
     for topic, key, value, pairs in messages_of(rows_of(database)):
         event = event_pb2.Event.FromString(value)
-        headers = dict(pairs)
+        headers = {name: text for name, text in pairs if isinstance(text, str)}
         assert len(headers) == len(pairs) == 8
         assert headers["event-id"] == event.id
         assert headers["event-type"] == event.type
