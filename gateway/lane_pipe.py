@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from google.protobuf.message import DecodeError
+
 from kit.pipe import Pipe
 from tender.v1 import lane_pb2
 
@@ -47,6 +49,10 @@ class LanePipe(Pipe):
                 self._deliver(lane_pb2.ExecuteResponse.FromString(message))
                 return
             refusal = lane_pb2.OpenPipeResponse.FromString(message).refusal
+        except DecodeError:
+            self._end(PipeEnded("DecodeError"))
+            self.abort()
+            return
         except Exception as error:
             # A fault of ours: whoever keeps the pipe has it.
             self._end(error)

@@ -207,6 +207,17 @@ async def test_what_is_no_message_ends_its_own_pipe_alone() -> None:
         kept.abort()
 
 
+async def test_an_answer_that_is_none_ends_the_pipe_and_not_the_gateway() -> None:
+    gateway = Gateway()
+    pipe = LanePipe(RECEIVE_BYTES_MAX, gateway.deliver)
+    pipe.received(lane_pb2.OpenPipeResponse().SerializeToString())
+    pipe.received(b"\xff" * 16)
+
+    with pytest.raises(PipeEnded, match="DecodeError"):
+        await pipe.ended()
+    assert gateway.outcomes == []
+
+
 async def test_commands_of_a_gateway_that_does_not_read_are_not_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
