@@ -193,7 +193,7 @@ class LaneStream:
                     receive_bytes_max=RECEIVE_BYTES_MAX,
                     deliver=self._deliver,
                 )
-                self._note_connected()
+                self._note_connected("pipe")
                 group.create_task(self._write(pipe, _PACE_STEPS_MAX_PIPE))
                 group.create_task(pipe.ended())
                 await self._watch_for_silence()
@@ -213,7 +213,7 @@ class LaneStream:
                 group.create_task(self._watch_for_move(way))
                 async with asyncio.timeout(_CONNECT_SECONDS_MAX):
                     await stream.wait_for_connection()
-                self._note_connected()
+                self._note_connected("grpc")
                 group.create_task(self._write(stream, _PACE_STEPS_MAX))
                 group.create_task(self._read(stream))
                 # Not a task: a group that fails in its own end leaves its task marked as cancelled.
@@ -228,14 +228,14 @@ class LaneStream:
             return True
         return self._is_connected and self._loop.time() - self._connected_at > _STABLE_SECONDS
 
-    def _note_connected(self) -> None:
+    def _note_connected(self, by: str) -> None:
         self._is_connected = True
         self._connected_gauge.set(1)
         self._connected_at = self._loop.time()
         self._unheard_since = None
         resent = self._owner.send_again()
         metrics.GATEWAY_LANE_RESENT.inc(resent)
-        _log.info("lane_connected", commands_resent=resent)
+        _log.info("lane_connected", by=by, commands_resent=resent)
 
     def _note_disconnected(self, broken: ExceptionGroup[Exception]) -> None:
         self._is_connected = self._has_answered = False

@@ -93,10 +93,12 @@ async def serve(
     server, edge, port = make_server(gateway, front, health, shares_port)
     metrics_server = metrics.serve(gateway.metrics_listen, lambda: health.is_serving)
     async with asyncio.TaskGroup() as group:
-        parts: list[_Part] = [all_lanes, processors, edge, front.streams, *redis.parts]
+        parts: list[_Part] = [processors, edge, front.streams, *redis.parts]
         running = [group.create_task(part.run()) for part in parts]
-        # With several shards nothing can be sent before one knows of them.
+        # With several shards nothing can be sent before one knows of them, and with one it is known
+        # then how to reach it.
         await processors.heard()
+        running.append(group.create_task(all_lanes.run()))
         await server.start()
         health.set_serving(True)
         _log.info(

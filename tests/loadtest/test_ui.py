@@ -57,6 +57,10 @@ def test_a_scenario_is_run_from_the_web_ui(stack: Stack, tmp_path: Path) -> None
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+        # Of one that failed, nothing is left for the next test to be warned of.
+        process.wait(WAIT_SECONDS_MAX)
+        assert process.stdout is not None
+        process.stdout.close()
 
     assert (figures["scenario"], figures["errors"]) == ("pos_rush", {})
     assert process.returncode == 0, printed

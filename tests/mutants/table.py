@@ -284,8 +284,8 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
     "bulk-overtakes": Mutant(
         "A bulk command is let in behind one that was refused and will be sent again.",
         "processor/servicer.py",
-        "            elif bulk_round <= outbox.bulk_round_refused:\n",
-        "            elif False:\n",
+        "        elif bulk_round <= outbox.bulk_round_refused:\n",
+        "        elif False:\n",
         ("tests/lane/test_rounds.py::test_a_round_in_which_a_bulk_command_was_refused_is_over",),
     ),
     "bulk-overtakes-in-its-message": Mutant(
