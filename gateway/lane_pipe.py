@@ -50,19 +50,15 @@ class LanePipe(Pipe):
                 return
             refusal = lane_pb2.OpenPipeResponse.FromString(message).refusal
         except DecodeError:
-            self._end(PipeEnded("DecodeError"))
-            self.abort()
-            return
+            self._break(PipeEnded("DecodeError"))
         except Exception as error:
             # A fault of ours: whoever keeps the pipe has it.
-            self._end(error)
-            self.abort()
-            return
-        if refusal:
-            self._end(PipeRefused(refusal))
-            self.abort()
+            self._break(error)
         else:
-            self._opened.set_result(None)
+            if refusal:
+                self._break(PipeRefused(refusal))
+            else:
+                self._opened.set_result(None)
 
     def lost(self, error: Exception | None) -> None:
         """Take note of the end."""
@@ -83,6 +79,10 @@ class LanePipe(Pipe):
     async def ended(self) -> None:
         """Raise PipeEnded at its end, or what went wrong in taking outcomes in."""
         await asyncio.shield(self._ended)
+
+    def _break(self, error: Exception) -> None:
+        self._end(error)
+        self.abort()
 
     def _end(self, error: Exception) -> None:
         if not self._ended.done():

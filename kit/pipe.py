@@ -7,6 +7,7 @@ grpc.aio costs each end several times as much CPU, and threads that have to be w
 import asyncio
 import socket
 import struct
+from abc import ABC, abstractmethod
 from typing import Final, cast
 
 _LENGTH: Final = struct.Struct(">I")
@@ -17,7 +18,7 @@ KEEPALIVE_PROBES_MAX: Final = 3
 """A peer that is gone without a word is noticed after some 16 seconds of silence."""
 
 
-class Pipe(asyncio.Protocol):
+class Pipe(asyncio.Protocol, ABC):
     """One end of a connection; what comes is given to `received`, its end to `lost`."""
 
     def __init__(self, receive_bytes_max: int) -> None:
@@ -32,9 +33,9 @@ class Pipe(asyncio.Protocol):
 
     # For whoever has the pipe.
 
+    @abstractmethod
     def received(self, message: bytes) -> None:
         """Take a message in. What it raises ends the connection."""
-        raise NotImplementedError
 
     def lost(self, error: Exception | None) -> None:
         """Take note that the connection is over; nothing comes any more."""
