@@ -157,12 +157,13 @@ class Lanes:
         """
         client, running = self._clients.pop(shard), self._running.pop(shard, None)
         if self._group is None or running is None:
+            _tell_no_more_of(shard)
             return
 
         async def finish() -> None:
             await client.drain(RETIRE_SECONDS_MAX if client.is_of_use else 0)
             running.cancel()
-            metrics.GATEWAY_LANE_CONNECTED.remove(shard)
+            _tell_no_more_of(shard)
 
         self._group.create_task(finish())
 
@@ -170,3 +171,8 @@ class Lanes:
         """Take no more commands and wait until those in flight are answered."""
         self._detours.close()
         await asyncio.gather(*(one.drain(timeout_seconds) for one in self._clients.values()))
+
+
+def _tell_no_more_of(shard: str) -> None:
+    """A lane that nobody looks for any more is not one that is not reached."""
+    metrics.GATEWAY_LANE_CONNECTED.remove(shard)
