@@ -1,5 +1,5 @@
 # Every target is one line; the first call of any of them sets up .venv from the lock file.
-PYTHON ?= python3
+PYTHON ?= $(shell sh scripts/choose_python.sh)
 BIN := .venv/bin
 READY := .venv/.installed
 # Three test files at a time, also on two cores: many wait more than they compute.

@@ -80,7 +80,12 @@ def machine() -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Return the versions that matter to a figure."""
-    found = {"python": platform.python_version(), "compiled": "yes" if COMPILED else "no"}
+    found = {
+        "python": platform.python_version(),
+        # Builds of one version differ by half; see docs/decisions/0029-interpreter.md.
+        "python_build": " ".join((*platform.python_build(), platform.python_compiler())),
+        "compiled": "yes" if COMPILED else "no",
+    }
     for name in PACKAGES:
         try:
             found[name] = metadata.version(name)
