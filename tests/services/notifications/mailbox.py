@@ -59,8 +59,10 @@ class Mailbox:
         assert self._server is not None
         self._server.close()
         for protocol in self._protocols:
-            if protocol.transport is not None:
-                protocol.transport.abort()  # type: ignore[attr-defined]
+            transport: Any = protocol.transport
+            # With TLS, Python 3.11.2 cannot abort what is closed already.
+            if transport is not None and not transport.is_closing():
+                transport.abort()
         await self._server.wait_closed()
 
     def _protocol(self) -> SMTP:
