@@ -24,12 +24,13 @@ RECEIVE_BYTES_MAX: Final = BATCH_COMMANDS_MAX * 80 * 1024
 ABSENCE_SECONDS_MAX: Final = 5.0  # A restart takes less; past it, new commands fail at once.
 _BACKOFF_SECONDS_MIN: Final = 0.05
 _BACKOFF_SECONDS_MAX: Final = 1.0
-# Calls are handed over one by one, so that without a pace a message holds one command. A lone
-# command waits for nothing; under load they gather for at least a step, and for more steps while
-# they are few of those in flight on gRPC's streams, where a message costs ten times as much.
+# Calls are handed over one by one, so that without a pace a message holds one command. On a pipe
+# those go together that one round of the event loop brings. On gRPC's streams a message costs ten
+# times as much: a lone command waits for nothing; under load they gather for at least a step, and
+# for more steps while they are few of those in flight.
 _PACE_SECONDS: Final = 0.001
 _PACE_STEPS_MAX: Final = 4
-_PACE_STEPS_MAX_PIPE: Final = 1
+_PACE_STEPS_PIPE: Final = 0
 _STABLE_SECONDS: Final = 0.2  # A refused stream ends within a round trip.
 # A server of grpc.aio can lose a stream without ending it (an abort during a write). Then
 # only sending again on another one helps. Long enough for a pause of the disk.
@@ -194,7 +195,7 @@ class LaneStream:
                     deliver=self._deliver,
                 )
                 self._note_connected("pipe")
-                group.create_task(self._write(pipe, _PACE_STEPS_MAX_PIPE))
+                group.create_task(self._write(pipe, _PACE_STEPS_PIPE))
                 group.create_task(pipe.ended())
                 await self._watch_for_silence()
         finally:
@@ -246,11 +247,14 @@ class LaneStream:
             _log.warning("lane_disconnected", failure=failure, in_flight=self._owner.in_flight)
 
     async def _write(self, stream: Stream | LanePipe, steps_max: int) -> None:
-        """Send at once when it is quiet, and under load what a millisecond brings together."""
+        """Send at once when it is quiet, and under load what a moment brings together."""
         owner, sent_at = self._owner, 0.0
         while True:
             await owner.wake.wait()
-            await self._gather(sent_at, steps_max)
+            if steps_max:
+                await self._gather(sent_at, steps_max)
+            else:
+                await asyncio.sleep(0)
             sent_at = self._loop.time()
             batch = owner.next_batch()
             if batch.commands:
