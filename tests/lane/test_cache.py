@@ -3,6 +3,8 @@
 import random
 from collections.abc import Iterable
 
+import pytest
+
 from processor import cache
 from processor.cache import Cache
 from processor.domain.accounts import Account, Kind, State
@@ -95,28 +97,22 @@ def test_few_leave_at_a_time() -> None:
     assert before - len(kept) <= 2 * batch + cache.EVICTED_AT_ONCE
 
 
-def test_what_is_needed_stays_however_old_it_is() -> None:
+@pytest.mark.parametrize(
+    ("keys", "needed_keys", "payments"),
+    [(100, 3, 50), (90, 90, 30)],
+    ids=["the oldest of a kind", "all of the kind that leaves first"],
+)
+def test_what_is_needed_stays_and_something_else_makes_room(
+    keys: int, needed_keys: int, payments: int
+) -> None:
     kept = Cache(100)
-    for number in range(100):
+    for number in range(keys):
         kept.put_key(key(number))
-    oldest = {Item("key", f"request-{number}", "dev") for number in range(3)}
-    for number in range(50):
-        kept.put_payment(payment(number))
-    kept.evict(lambda: oldest)
-
-    assert len(kept) <= 100
-    assert all(kept.knows(item) for item in oldest)
-    assert not kept.knows(Item("key", "request-3", "dev"))
-
-
-def test_the_next_kind_makes_room_when_the_first_is_needed() -> None:
-    kept = Cache(100)
-    for number in range(90):
-        kept.put_key(key(number))
-    needed = {Item("key", f"request-{number}", "dev") for number in range(90)}
-    for number in range(30):
+    needed = {Item("key", f"request-{number}", "dev") for number in range(needed_keys)}
+    for number in range(payments):
         kept.put_payment(payment(number))
     kept.evict(lambda: needed)
 
     assert len(kept) <= 100
     assert all(kept.knows(item) for item in needed)
+    assert needed_keys == keys or not kept.knows(Item("key", f"request-{needed_keys}", "dev"))
