@@ -9,6 +9,7 @@ payments as a fifth of them, the median and all together: other work on the mach
 two. Compare two versions by running them in turn.
 """
 
+import argparse
 import asyncio
 import itertools
 import json
@@ -177,8 +178,12 @@ async def measure(database_url: str) -> dict[str, object]:
 
 def main(arguments: list[str]) -> None:
     """Print what was measured, as JSON."""
+    described, _, _ = (__doc__ or "").partition("\n")
+    parser = argparse.ArgumentParser(prog="python -m scripts.lane_cost", description=described)
+    parser.add_argument("folder", nargs="?", type=Path, help="for the stack; else a temporary one")
+    chosen = parser.parse_args(arguments).folder
     with tempfile.TemporaryDirectory(prefix="tender-lane-cost-") as temporary:
-        folder = Path(arguments[0] if arguments else temporary)
+        folder = chosen or Path(temporary)
         options = StackOptions(data_dir=folder, replicas=0, with_servers=False)
         with Stack(options) as stack:
             collector.begin()
